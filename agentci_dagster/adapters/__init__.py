@@ -1,0 +1,1 @@
+"""The edge: one module per outside thing; an adapter decides nothing."""

@@ -1,0 +1,1 @@
+"""Builders of the deployable artefact, one module per kind of artefact."""

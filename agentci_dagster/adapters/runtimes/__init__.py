@@ -1,0 +1,1 @@
+"""Places where a release can run, one module per place."""

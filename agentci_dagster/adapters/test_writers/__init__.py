@@ -1,0 +1,1 @@
+"""Writers of test candidates, one module per way of writing them."""

@@ -1,0 +1,1 @@
+"""The thinking: pure values and functions, without Dagster, files, processes or clocks."""

@@ -1,0 +1,90 @@
+"""Whether a canary serves as well as the baseline beside it: measurements, the sequential test, the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What the evidence says. INCONCLUSIVE never promotes."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvent:
+    """One answered request as the router logged it. `is_error`: status 5xx or no answer."""
+
+    at: datetime
+    release: str
+    status: int
+    milliseconds: float
+
+    @property
+    def is_error(self) -> bool:
+        return self.status >= 500 or self.status <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryPolicy:
+    """When to judge and how long to watch. Spans in seconds; each default's reason is beside it."""
+
+    alpha: float = 0.005
+    """Chance of a false rollback per metric under continuous peeking; two metrics give at most 1 %."""
+    error_tolerance: float = 0.005
+    """Rise in the share of failing answers that nobody would roll back for (fraction of requests)."""
+    slow_quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
+    """Quantiles of the old release's answer times, frozen before the deploy, beyond which an answer is slow."""
+    slow_tolerance: float = 0.05
+    """Rise in the share of slow answers that is tolerated (fraction of requests)."""
+    latency_warmup_s: float = 30.0
+    """Answers of a release's first seconds do not count as slow: cold caches look like a regression."""
+    min_requests: int = 50
+    """Least canary requests before a pass; a quiet canary is not a healthy one."""
+    fast_bake_s: float = 60.0
+    """`fast`: time at 50/50, enough for 50 requests at 2 requests/s."""
+    step_s: float = 60.0
+    """`standard` and `guarded`: time of each step before the next."""
+    watch_s: float = 600.0
+    """`standard` and `guarded`: time at full weight in which the old release still stands by."""
+    fast_watch_s: float = 30.0
+    """`fast`: the same, shorter."""
+    ready_deadline_s: float = 30.0
+    """Time from start to the first healthy answer."""
+    drain_s: float = 5.0
+    """Time that requests under way get before their release is stopped."""
+    extend_s: float = 60.0
+    """One extension when the evidence is inconclusive at the end of the watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """How a rollout ended and on which evidence. Instants are UTC; None where it did not come to that."""
+
+    verdict: Verdict
+    decision: str
+    """`promoted`, `rolled_back`, `not_deployed` or `held`."""
+    rule: str
+    """The rule that fired, in plain words."""
+    cause: str
+    """A cause class of `outcome.CauseClass`; empty when nothing failed."""
+    canary_requests: int
+    canary_errors: int
+    baseline_requests: int
+    baseline_errors: int
+    canary_p50_ms: float | None
+    canary_p90_ms: float | None
+    baseline_p50_ms: float | None
+    baseline_p90_ms: float | None
+    first_bad_at: datetime | None
+    verdict_at: datetime | None
+    traffic_back_at: datetime | None
+    curve: tuple[tuple[float, float, float], ...]
+    """Seconds since the canary's first weight, e-value for errors, e-value for slow answers."""
+    incident: str
+    """Markdown; empty unless rolled back."""
+    seconds: float

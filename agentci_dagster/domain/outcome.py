@@ -1,0 +1,90 @@
+"""What finally happened to a commit: outcome, cause class and the label that learning may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.domain.features import CommitFeatures
+from agentci_dagster.domain.routing import Route
+
+
+class Ending(StrEnum):
+    """The ways in which a commit can end."""
+
+    PROMOTED = "promoted"
+    DELIVERED = "delivered"
+    """A library: everything passed and there is no service to deploy."""
+    SKIPPED = "skipped"
+    WITHHELD = "withheld"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+    REJECTED = "rejected"
+    INFRASTRUCTURE = "infrastructure"
+
+
+class CauseClass(StrEnum):
+    """Why a commit did not make it; UNKNOWN is itself a quality figure."""
+
+    TEST = "test"
+    FLAKY = "flaky"
+    BUILD = "build"
+    DEPENDENCY = "dependency"
+    MIGRATION = "migration"
+    CONFIG = "config"
+    CRASH_AT_START = "crash-at-start"
+    HEALTH_ERRORS = "health-errors"
+    HEALTH_LATENCY = "health-latency"
+    INFRA = "infra"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """How long one stage of the journey took, in seconds."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOutcome:
+    """The settled fate of one commit: one row of the memory that learning and trends read.
+
+    `label` is 1 for a failure by the commit's own fault, 0 for a success, None where nothing may be learnt
+    (withheld for a person, skipped, superseded, broken by infrastructure).
+    """
+
+    key: CommitKey
+    ending: Ending
+    cause: CauseClass | None
+    label: int | None
+    stage: str
+    """The stage at which it ended."""
+    evidence: str
+    """At most 2,000 characters: the failing example, query, log line or rule."""
+    next_step: str
+    route: Route | None
+    probability: float | None
+    model_version: str | None
+    features: CommitFeatures | None
+    subject: str
+    branch: str
+    paths: tuple[str, ...]
+    """At most 200 touched paths."""
+    committed_at: datetime
+    settled_at: datetime
+    deployed_at: datetime | None = None
+    """When it was live for all traffic."""
+    failed_at: datetime | None = None
+    restored_at: datetime | None = None
+    """When all traffic was back on the last known good release."""
+    reverts: str | None = None
+    """Sha of the commit that this one reverts."""
+    stages: tuple[StageTime, ...] = ()
+    seconds_saved: float = 0.0
+    n_generated_tests: int = 0
+    run_id: str = ""

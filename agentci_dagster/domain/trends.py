@@ -1,0 +1,94 @@
+"""Delivery metrics and failure trends from settled outcomes; every rate with numerator, denominator, window and interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPolicy:
+    """Windows and least counts. Days and counts."""
+
+    window_days: float = 30.0
+    """DORA's usual month."""
+    min_deployments: int = 5
+    """Fewer deployments give "not enough data", not a number."""
+    confidence: float = 0.95
+    """Of every interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share with its counts and a Wilson score interval (Wilson, 1927); `value` is None when there is too little data."""
+
+    numerator: int
+    denominator: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Median and 90th percentile in seconds with the count behind them; None when there is too little data."""
+
+    n: int
+    median_s: float | None
+    p90_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryMetrics:
+    """The five DORA metrics over one window (dora.dev, definitions of 2024/2025)."""
+
+    window_start: datetime
+    window_end: datetime
+    n_deployments: int
+    deployments_per_day: float | None
+    lead_time: Duration
+    change_fail_rate: Rate
+    recovery_time: Duration
+    rework_rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class CauseCount:
+    """How many commits ended for one cause."""
+
+    cause: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathFailures:
+    """Failures among the commits that touched one folder."""
+
+    path: str
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class StageDuration:
+    """How long one stage takes."""
+
+    stage: str
+    duration: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTrends:
+    """Where and why commits fail over one window."""
+
+    window_start: datetime
+    window_end: datetime
+    n_commits: int
+    n_failures: int
+    by_cause: tuple[CauseCount, ...]
+    by_path: tuple[PathFailures, ...]
+    by_day: tuple[tuple[str, int, int], ...]
+    """ISO day, settled commits, failures."""
+    by_ending: tuple[CauseCount, ...]
+    by_route: tuple[CauseCount, ...]
+    stages: tuple[StageDuration, ...]
+    seconds_saved: float

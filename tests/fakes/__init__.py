@@ -1,0 +1,1 @@
+"""In-memory answers to the ports, one module per group of ports."""
