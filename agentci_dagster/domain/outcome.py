@@ -54,8 +54,8 @@ class StageTime:
 class DeployOutcome:
     """The settled fate of one commit: one row of the memory that learning and trends read.
 
-    `label` is 1 for a failure by the commit's own fault, 0 for a success, None where nothing may be learnt
-    (withheld for a person, skipped, superseded, broken by infrastructure).
+    `label` is 1 for a failure by the commit's own fault, 0 for a success, None where nothing may be
+    learnt (withheld for a person, skipped, superseded, broken by infrastructure).
     """
 
     key: CommitKey
@@ -88,3 +88,13 @@ class DeployOutcome:
     seconds_saved: float = 0.0
     n_generated_tests: int = 0
     run_id: str = ""
+
+
+def is_settled_for_good(outcome: DeployOutcome) -> bool:
+    """Whether no later outcome may replace this one.
+
+    An infrastructure ending says nothing about the commit, and a commit withheld for a person's
+    approval waits: both may still become something else.
+    """
+    waits_for_approval = outcome.ending is Ending.WITHHELD and outcome.cause is None
+    return outcome.ending is not Ending.INFRASTRUCTURE and not waits_for_approval
