@@ -61,7 +61,7 @@ def as_plain(value: Any) -> Any:
 
 
 class ValueFiles:
-    """The values of assets: `<asset>/<repository>/<sha>.json`, `<asset>/value.json`, or `.parquet`."""
+    """Asset values: `<asset>/<repository>/<sha>.json`, `<asset>/value.json`, or `.parquet`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
@@ -118,7 +118,7 @@ class ValueFiles:
 def _adapter(type_: Hashable) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(type_)
+    return TypeAdapter(cast("Any", type_))
 
 
 def _as_plain(value: Any) -> Any:

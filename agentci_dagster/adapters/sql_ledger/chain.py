@@ -15,7 +15,7 @@ GENESIS = "0" * 64
 
 
 def canonical(body: Any) -> str:
-    """The one JSON text of a body: sorted keys, no spaces, ASCII; raises LedgerError for no JSON."""
+    """The one JSON text of a body: sorted, no spaces, ASCII; raises LedgerError for no JSON."""
     try:
         return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -305,7 +305,7 @@ def rollout_event(kind: str, rollout: Rollout, live: Release | None, at: datetim
 
 
 def refuse_stale(stored: Rollout, rollout: Rollout) -> None:
-    """Raise for a write of a driver that was fenced off, or one that would reopen what has ended."""
+    """Raise for a write of a fenced-off driver, or one that would reopen what has ended."""
     if rollout.generation < stored.generation:
         raise LeaseLostError(
             f"The rollout {rollout.id} in {rollout.environment} was taken over (generation "

@@ -1,4 +1,4 @@
-"""The ledger's tables as SQLAlchemy sees them. How they came about is written in `migrations/`."""
+"""The ledger's tables as queries see them. Keys, indexes and history are in `migrations/`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
-    UniqueConstraint,
-    text,
 )
 
 SCHEMA_VERSION = "0001"
@@ -44,9 +41,6 @@ events = Table(
     Column("sha", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("hash", String(64), nullable=False),
-    UniqueConstraint("id", name="agentci_events_id"),
-    Index("agentci_events_kind", "kind", "position"),
-    Index("agentci_events_commit", "repository", "sha", "position"),
 )
 
 outcomes = Table(
@@ -56,7 +50,6 @@ outcomes = Table(
     Column("sha", Text, primary_key=True),
     Column("settled_at", String(40), nullable=False),
     Column("body", Text, nullable=False),
-    Index("agentci_outcomes_settled_at", "settled_at"),
 )
 
 leases = Table(
@@ -81,15 +74,6 @@ rollouts = Table(
     Column("opened_at", String(40), nullable=False),
     Column("is_open", Boolean, nullable=False),
     Column("body", Text, nullable=False),
-    Index("agentci_rollouts_opened_at", "environment", "opened_at"),
-)
-# The database itself refuses a second open rollout, whatever the code above it does.
-Index(
-    "agentci_rollouts_one_open",
-    rollouts.c.environment,
-    unique=True,
-    sqlite_where=text("is_open"),
-    postgresql_where=text("is_open"),
 )
 
 live_releases = Table(

@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_index("agentci_rollouts_opened_at", "agentci_rollouts", ["environment", "opened_at"])
+    # The database itself refuses a second open rollout, whatever the code above it does.
     op.create_index(
         "agentci_rollouts_one_open",
         "agentci_rollouts",
