@@ -1,0 +1,51 @@
+"""The demo's `agentci.toml`: the sample service, and policies for a play of minutes instead of days."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NAME = "shop"
+ENVIRONMENT = "production"
+
+_TEXT = """\
+# Written by `agentci demo`. Windows are seconds where a real installation takes minutes.
+[[repository]]
+name = "{name}"
+url = "{origin}"
+branches = ["main", "team/*"]
+
+[repository.test]
+timeout_s = 120
+generate_budget_s = 10
+
+[repository.service]
+command = "{{python}} -m shop --port {{port}}"
+health = "/healthz"
+migrate = "{{python}} -m shop.migrate"
+migrations = "migrations"
+variables = {{ SHOP_DATABASE = "{database}" }}
+probes = ["/products"]
+
+[repository.deploy]
+environment = "{environment}"
+
+[policy.canary]
+latency_warmup_s = 1.0   # the sample service has no cache to warm
+fast_bake_s = 4.0
+step_s = 4.0
+watch_s = 3.0
+fast_watch_s = 2.0
+extend_s = 6.0
+drain_s = 1.0
+
+[policy.learning]
+retrain_every = 6        # so that retraining happens within the play
+maturity_s = 0           # nobody waits a week for the demo
+min_rows = 8
+min_failures = 1
+"""
+
+
+def demo_settings(origin: Path, database: Path) -> str:
+    """The text of the file."""
+    return _TEXT.format(name=NAME, environment=ENVIRONMENT, origin=origin, database=database)
