@@ -1,9 +1,15 @@
-"""Learning from outcomes: training rows, time-ordered evaluation, and the rule of promotion. Storing models: `adapters/model_files.py`."""
+"""The values of learning: policy, rows, metrics, manifest, promotion.
+
+No thinking here; that is in the files beside it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+
+from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.domain.features import CommitFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,60 @@ class LearningPolicy:
     """Brier score by which the candidate must beat the champion on the same later holdout."""
     seed: int = 20_130_601
 
+    def __post_init__(self) -> None:
+        if not 0 < self.holdout_share < 1:
+            raise ValueError("holdout_share is a fraction between 0 and 1")
+        if self.maturity_s < 0 or self.margin < 0:
+            raise ValueError("maturity_s and margin are not negative")
+        if min(self.retrain_every, self.min_rows, self.min_failures) < 1:
+            raise ValueError("retrain_every, min_rows and min_failures are at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """One mature outcome as learning sees it."""
+
+    key: CommitKey
+    committed_at: datetime
+    known_at: datetime
+    """When the label became known."""
+    label: int
+    features: CommitFeatures
+    probability: float | None
+    """What the model of that day said."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """What may be learnt from, oldest commit first, and how much may not."""
+
+    rows: tuple[TrainingRow, ...]
+    n_censored: int
+    """Good outcomes still too young to count."""
+    n_unlabelled: int
+    """Outcomes that may not be learnt from (withheld, skipped, superseded, infrastructure)."""
+
+    @property
+    def n_failures(self) -> int:
+        return sum(row.label for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training rows whose labels were known when the first commit of the later holdout was made."""
+
+    train: tuple[TrainingRow, ...]
+    holdout: tuple[TrainingRow, ...]
+    n_embargoed: int
+    """Earlier rows left out because their label became known only after the holdout began."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Quality on the holdout, None where it cannot be computed. Brier: mean squared error of probabilities, lower is better."""
+    """Quality on the holdout, None where it cannot be computed.
+
+    Brier: mean squared error of probabilities, lower is better.
+    """
 
     brier: float | None
     average_precision: float | None

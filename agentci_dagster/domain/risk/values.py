@@ -1,4 +1,7 @@
-"""The risk score: values, the embedded prior's arithmetic and the reasons in plain words. Routes belong to `routing.py`."""
+"""The values of risk: contributions, scores, advice, the frozen judgement.
+
+No thinking here; that is in the files beside it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a model says about one row: a probability in [0, 1] and its additive reasons, strongest first."""
+    """What a model says about one row: a probability in [0, 1] and its additive reasons, strongest
+    first.
+    """
 
     probability: float
     contributions: tuple[Contribution, ...]
@@ -38,7 +43,10 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a language model would like; it can only ask for more care. Empty when none was asked."""
+    """What a language model would like.
+
+    It can only ask for more care. Empty when none was asked.
+    """
 
     route: Route = Route.SKIP
     reasons: tuple[str, ...] = ()
@@ -47,7 +55,9 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class RiskScore:
-    """The frozen judgement of one commit: probability that its deployment fails, and the care it gets."""
+    """The frozen judgement of one commit: probability that its deployment fails, and the care it
+    gets.
+    """
 
     key: CommitKey
     probability: float

@@ -1,0 +1,108 @@
+"""A score's reasons in plain words: features that belong together become one sentence with their
+values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agentci_dagster.domain.features import CommitFeatures
+from agentci_dagster.domain.risk.values import Contribution
+
+_LEAST_LOG_ODDS = 0.1
+"""A reason that moves the odds by less than a tenth is not worth a reader's time."""
+
+_MOST_REASONS = 4
+
+
+def reasons_in_words(
+    contributions: Iterable[Contribution], features: CommitFeatures
+) -> tuple[str, ...]:
+    """At most four reasons, strongest first, each with its value and its direction against a usual
+    commit.
+
+    Only numbers enter the words, never text of the commit.
+    """
+    moved: dict[_Sentence, float] = {}
+    for contribution in contributions:
+        sentence = _SENTENCE_OF.get(contribution.feature)
+        if sentence is not None:
+            moved[sentence] = moved.get(sentence, 0.0) + contribution.log_odds
+    told = sorted(moved.items(), key=lambda item: -abs(item[1]))
+    return tuple(
+        f"{sentence.say(features)} ({'raises' if log_odds > 0 else 'lowers'} the risk)"
+        for sentence, log_odds in told[:_MOST_REASONS]
+        if abs(log_odds) >= _LEAST_LOG_ODDS
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """What is said for a group of features."""
+
+    features: tuple[str, ...]
+    say: Callable[[CommitFeatures], str]
+
+
+def _count(value: float | None, noun: str, plural: str = "") -> str:
+    if value is None:
+        return f"an unknown number of {plural or noun + 's'}"
+    return f"{value:,.0f} {noun if round(value) == 1 else plural or noun + 's'}"
+
+
+def _age(days: float | None) -> str:
+    if days is None:
+        return "touches only new files"
+    if days < 1:
+        return "the touched files changed within the last day"
+    return f"the touched files last changed {_count(days, 'day')} ago on average"
+
+
+def _kind(name: str, noun: str) -> _Sentence:
+    return _Sentence((name,), lambda f: f"changes {_count(getattr(f, name), noun)}")
+
+
+_SENTENCES = (
+    _Sentence(
+        ("lines_added", "lines_deleted"),
+        lambda f: f"adds {_count(f.lines_added, 'line')} and deletes {f.lines_deleted:,.0f}",
+    ),
+    _Sentence(
+        ("files", "directories", "subsystems", "entropy"),
+        lambda f: f"touches {_count(f.files, 'file')} in {_count(f.directories, 'folder')}",
+    ),
+    _Sentence(
+        ("lines_before",), lambda f: f"the touched files had {_count(f.lines_before, 'line')}"
+    ),
+    _Sentence(
+        ("developers", "unique_changes"),
+        lambda f: (
+            f"the touched files have {_count(f.unique_changes, 'earlier change')}"
+            f" by {_count(f.developers, 'person', 'people')}"
+        ),
+    ),
+    _Sentence(("age_days",), lambda f: _age(f.age_days)),
+    _Sentence(
+        ("experience", "recent_experience", "subsystem_experience"),
+        lambda f: f"author has {_count(f.experience, 'earlier change')} here",
+    ),
+    _Sentence(
+        ("is_fix",),
+        lambda f: "the message speaks of a fix" if f.is_fix else "the message speaks of no fix",
+    ),
+    _Sentence(
+        ("earlier_fixes",),
+        lambda f: f"{_count(f.earlier_fixes, 'earlier fix', 'earlier fixes')} in the touched files",
+    ),
+    _kind("source_files", "source file"),
+    _kind("test_files", "test file"),
+    _kind("docs_files", "document"),
+    _kind("dependency_files", "dependency file"),
+    _kind("migration_files", "migration"),
+    _kind("configuration_files", "configuration file"),
+    _kind("ci_files", "file of continuous integration"),
+    _kind("container_files", "container file"),
+    _Sentence(("is_capped",), lambda _: "the change is larger than was read"),
+)
+_SENTENCE_OF = {name: sentence for sentence in _SENTENCES for name in sentence.features}
