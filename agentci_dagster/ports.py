@@ -1,24 +1,29 @@
-"""What the shell asks of the outside, in the domain's words. Who answers is chosen in `resources.py`; nothing is implemented here."""
+"""What the shell asks of the outside, in the domain's words.
+
+Who answers is chosen in `resources.py`; nothing is implemented here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.generated_tests import Candidate, GeneratedTests
 from agentci_dagster.domain.health import RequestEvent
 from agentci_dagster.domain.image import Image, SchemaFinding
-from agentci_dagster.domain.learning import LearningPolicy, ModelManifest
+from agentci_dagster.domain.learning import LearningPolicy, ModelManifest, TrainingRow
 from agentci_dagster.domain.outcome import DeployOutcome
 from agentci_dagster.domain.risk import Advice, Scored
 from agentci_dagster.domain.rollout import Release, Rollout
 from agentci_dagster.domain.selection import TestPlan, TestRun
+
+T = TypeVar("T")
 
 # ---------------------------------------------------------------- git
 
@@ -33,7 +38,10 @@ class BranchTip:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a fetch found. `missing` are watched branches that the remote does not have (yet, or any more)."""
+    """What a fetch found.
+
+    `missing` are watched branches that the remote does not have (yet, or any more).
+    """
 
     tips: tuple[BranchTip, ...]
     missing: tuple[str, ...]
@@ -45,12 +53,15 @@ class Mirror(Protocol):
     """A bare mirror of one watched repository; nothing of the repository is ever run in it."""
 
     def refresh(self) -> Refreshed:
-        """Fetch. Raises GitError when the remote cannot be reached; the mirror then stays as it was."""
+        """Fetch. Raises GitError when the remote cannot be reached; the mirror then stays as it
+        was.
+        """
 
     def new_commits(
         self, tips: Sequence[str], known: Sequence[str], limit: int
     ) -> tuple[tuple[str, ...], int]:
-        """Shas reachable from `tips` and not from `known`, oldest first, at most `limit`; and how many were left.
+        """Shas reachable from `tips` and not from `known`, oldest first, at most `limit`; and how
+        many were left.
 
         Known shas that no longer exist (after a force push and a prune) are ignored.
         """
@@ -62,7 +73,9 @@ class Mirror(Protocol):
         """The commit's own facts."""
 
     def diff(self, sha: str) -> CommitDiff:
-        """What it changes against its first parent, with changed functions where the language is known."""
+        """What it changes against its first parent, with changed functions where the language is
+        known.
+        """
 
     def features(self, diff: CommitDiff) -> CommitFeatures:
         """The measures of the commit as of its own moment: its ancestors only."""
@@ -76,8 +89,13 @@ class Mirror(Protocol):
     def read(self, sha: str, path: str) -> bytes | None:
         """A file's content, None when the tree has none of that name; at most 4 MiB are read."""
 
+    def read_all(self, sha: str, paths: Sequence[str]) -> dict[str, bytes]:
+        """The contents of many files in one go; names that the tree does not have are left out."""
+
     def export(self, sha: str, folder: Path) -> None:
-        """Write the tree into an empty folder: no filters, no hooks, symbolic links that leave it are not made."""
+        """Write the tree into an empty folder: no filters, no hooks, symbolic links that leave it
+        are not made.
+        """
 
 
 class Mirrors(Protocol):
@@ -115,6 +133,9 @@ class TestBench(Protocol):
     def checkout(self, key: CommitKey) -> AbstractContextManager[Checkout]:
         """A throwaway checkout, removed afterwards, with the cached environment for its lock."""
 
+    def sources(self, checkout: Checkout) -> dict[str, str]:
+        """The Python files of the checkout by repository path, for choosing tests; huge files are left out."""
+
     def run(
         self, checkout: Checkout, plan: TestPlan, extra: Sequence[Candidate], timeout: timedelta
     ) -> TestRun:
@@ -127,7 +148,9 @@ class TestWriter(Protocol):
     __test__: ClassVar[bool] = False
 
     def write(self, checkout: Checkout, diff: CommitDiff, budget: timedelta) -> GeneratedTests:
-        """Candidates for the changed functions, each run five times on the new code before it is kept."""
+        """Candidates for the changed functions, each run five times on the new code before it is
+        kept.
+        """
 
 
 # ---------------------------------------------------------------- image
@@ -137,14 +160,18 @@ class ImageBuilder(Protocol):
     """Makes the deployable artefact."""
 
     def build(self, key: CommitKey, diff: CommitDiff) -> Image:
-        """Build from the commit; the commit's own failure is a value, a broken machine an InfrastructureError."""
+        """Build from the commit; the commit's own failure is a value, a broken machine an
+        InfrastructureError.
+        """
 
 
 class SchemaProbe(Protocol):
     """Asks whether the migrated schema can answer the queries of the changed code."""
 
     def findings(self, key: CommitKey, diff: CommitDiff) -> tuple[SchemaFinding, ...]:
-        """Queries in changed files that the schema made by all migrations of this commit cannot answer."""
+        """Queries in changed files that the schema made by all migrations of this commit cannot
+        answer.
+        """
 
 
 # ---------------------------------------------------------------- deployment
@@ -193,8 +220,11 @@ class Runtime(Protocol):
     def log_tail(self, release: Release) -> str:
         """The end of its log, at most 4,000 characters."""
 
+    def ask(self, release: Release, path: str, timeout: timedelta) -> RequestEvent:
+        """Ask the release itself, past the router; status 0 when it gives no answer in time."""
+
     def releases(self, environment: str) -> tuple[Release, ...]:
-        """All releases that run in the environment, found from the outside, so that orphans show."""
+        """All that run in the environment, found from the outside, so that orphans show."""
 
 
 class Router(Protocol):
@@ -207,7 +237,9 @@ class Router(Protocol):
         """Make the release known with weight 0; adding twice is fine."""
 
     def weights(self, environment: str, shares: dict[str, float]) -> None:
-        """Set shares of traffic (fractions that sum to 1) by release name; releases not named get none."""
+        """Set shares of traffic (fractions that sum to 1) by release name; releases not named get
+        none.
+        """
 
     def remove(self, environment: str, release: str) -> None:
         """Forget a release that has no traffic; removing twice is fine."""
@@ -281,14 +313,20 @@ class EventLog(Protocol):
         """Events in the order of writing."""
 
     def verify(self) -> int:
-        """Check the hash chain; returns the number of events, raises LedgerError naming the first broken one."""
+        """Check the hash chain; returns the number of events, raises LedgerError naming the first
+        broken one.
+        """
 
 
 class Outcomes(Protocol):
-    """Settled commits, at most one outcome for each; a later one replaces an infrastructure ending only."""
+    """Settled commits, at most one outcome for each; a later one replaces an infrastructure ending
+    only.
+    """
 
     def settle(self, outcome: DeployOutcome) -> DeployOutcome:
-        """Record; returns what stands (the earlier one when the commit was settled for good before)."""
+        """Record; returns what stands (the earlier one when the commit was settled for good
+        before).
+        """
 
     def outcome(self, key: CommitKey) -> DeployOutcome | None:
         """The settled outcome, None while open."""
@@ -319,16 +357,21 @@ class RolloutJournal(Protocol):
     """The rollouts of all environments and the last known good release of each."""
 
     def open(self, rollout: Rollout) -> Rollout:
-        """Record a new rollout; raises EnvironmentBusyError while another is open in its environment."""
+        """Record a new rollout; raises EnvironmentBusyError while another is open in its
+        environment.
+        """
 
     def advance(self, rollout: Rollout, *, live: Release | None = None) -> None:
-        """Write a new state, fenced by `rollout.generation`; `live` becomes last known good in the same transaction.
+        """Write a new state, fenced by `rollout.generation`; `live` becomes last known good in the
+        same transaction.
 
         Raises LeaseLostError when the journal holds a higher generation.
         """
 
     def take_over(self, rollout_id: str) -> Rollout:
-        """Raise the generation, so that the earlier driver's writes are refused, and return the rollout."""
+        """Raise the generation, so that the earlier driver's writes are refused, and return the
+        rollout.
+        """
 
     def rollouts(
         self,
@@ -356,20 +399,6 @@ class ScoringModel(Protocol):
         """Probability of failure and its additive reasons."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingRow:
-    """One mature outcome as learning sees it."""
-
-    key: CommitKey
-    committed_at: datetime
-    known_at: datetime
-    """When the label became known."""
-    label: int
-    features: CommitFeatures
-    probability: float | None
-    """What the model of that day said."""
-
-
 class ModelStore(Protocol):
     """Models with their manifests, and which of them is champion."""
 
@@ -393,7 +422,31 @@ class Advisor(Protocol):
     """A language model that may ask for more care."""
 
     def advise(self, diff: CommitDiff) -> Advice:
-        """Advice on one commit; an advisor that fails or answers nonsense gives empty advice that says so."""
+        """Advice on one commit; an advisor that fails or answers nonsense gives empty advice that
+        says so.
+        """
+
+
+class AssetValues(Protocol):
+    """The stored values of assets."""
+
+    def find(self, asset: str, kind: type[T], key: CommitKey | None = None) -> T | None:
+        """The value of an asset (of one commit, or of an unpartitioned one); None when it was
+        never made.
+        """
+
+    def store(self, asset: str, value: object, key: CommitKey | None = None) -> Path:
+        """Write the value beside and rename; returns the file."""
+
+
+class Pictures(Protocol):
+    """Charts for people, as Markdown that carries the picture and needs no other file."""
+
+    def bars(self, title: str, rows: Sequence[tuple[str, float]]) -> str:
+        """One bar a row."""
+
+    def lines(self, title: str, x: Sequence[float], series: Mapping[str, Sequence[float]]) -> str:
+        """One line a series over the same x."""
 
 
 class Notifier(Protocol):

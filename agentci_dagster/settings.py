@@ -1,7 +1,16 @@
-"""Settings: `agentci.toml` and the environment, validated. The only module that reads environment variables."""
+"""Settings: `agentci.toml` and the environment, validated.
+
+The only module that reads environment variables.
+"""
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -11,6 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
+    ValidationError,
     model_validator,
 )
 
@@ -19,9 +29,11 @@ from agentci_dagster.domain.health import CanaryPolicy
 from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.routing import RiskPolicy
 from agentci_dagster.domain.trends import TrendPolicy
+from agentci_dagster.ports import ServicePlan
 
 RepositoryName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 EnvironmentName = RepositoryName
+CONFIG_NAME = "agentci.toml"
 
 
 class _Section(BaseModel):
@@ -43,12 +55,15 @@ class TestSettings(_Section):
 
 
 class ServiceSettings(_Section):
-    """`[repository.service]`: how to start it; `{port}` is filled in, `{python}` is the bundle's interpreter."""
+    """`[repository.service]`: how to start it; `{port}` is filled in, `{python}` is the bundle's
+    interpreter.
+    """
 
     command: str
     health: str = "/healthz"
     migrate: str = ""
-    """Command that brings the database to this version; printed lines `applied NAME` are recorded."""
+    """Command that brings the database to this version; printed lines `applied NAME` are recorded.
+    """
     migrations: str = ""
     """Folder of SQL files, for the check that no query asks for a column which nothing creates."""
     variables: dict[str, str] = Field(default_factory=dict)
@@ -86,7 +101,10 @@ class PolicySettings(_Section):
 
 
 class LlmSettings(_Section):
-    """`[llm]`: an OpenAI-compatible endpoint that may advise. The key comes from `AGENTCI_LLM_API_KEY` only."""
+    """`[llm]`: an OpenAI-compatible endpoint that may advise.
+
+    The key comes from `AGENTCI_LLM_API_KEY` only.
+    """
 
     base_url: str
     model: str
@@ -95,7 +113,9 @@ class LlmSettings(_Section):
 
 
 class LedgerSettings(_Section):
-    """`[ledger]`: where the memory lives; a SQLAlchemy address, by default SQLite in the home folder."""
+    """`[ledger]`: where the memory lives; a SQLAlchemy address, by default SQLite in the home
+    folder.
+    """
 
     url: str = ""
 
@@ -130,9 +150,141 @@ class Settings(_Section):
         )
 
     @property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self)
+
+    @property
     def ledger_url(self) -> str:
         return self.ledger.url or f"sqlite:///{self.home / 'ledger.db'}"
 
     @property
     def values_folder(self) -> Path:
         return self.home / "values"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the shell needs to know about each repository, in the words of the ports."""
+
+    settings: Settings
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        return tuple(r.name for r in self.settings.repository)
+
+    def tests(self, repository: str) -> TestSettings:
+        """How the repository's own tests are run."""
+        return self.settings.of(repository).test
+
+    def service(self, repository: str) -> ServicePlan | None:
+        """How its service is run; None for a library."""
+        configured = self.settings.of(repository)
+        service = configured.service
+        if service is None:
+            return None
+        return ServicePlan(
+            repository=repository,
+            environment=configured.deploy.environment,
+            command=tuple(shlex.split(service.command)),
+            health_path=service.health,
+            migrate_command=tuple(shlex.split(service.migrate)),
+            variables=dict(service.variables),
+            probe_paths=service.probes,
+        )
+
+
+def load_settings(path: Path | None = None, home: Path | None = None) -> Settings:
+    """Read `agentci.toml` and the environment.
+
+    Args:
+        path: the file; default `$AGENTCI_CONFIG`, else `agentci.toml` in `home`, else in the
+            working folder.
+            A file that was named must exist; without one the defaults apply.
+        home: where state lives; default `$AGENTCI_HOME`, else `~/.agentci`.
+
+    Raises:
+        ConfigurationError: the file cannot be read or says something wrong, with the line and
+            the nearest right key.
+    """
+    home = (home or Path(os.environ.get("AGENTCI_HOME", "~/.agentci"))).expanduser().absolute()
+    named = path or (Path(p) if (p := os.environ.get("AGENTCI_CONFIG")) else None)
+    candidates = [named] if named else [home / CONFIG_NAME, Path.cwd() / CONFIG_NAME]
+    found = next((c for c in candidates if c.is_file()), None)
+    if named and found is None:
+        raise ConfigurationError(f"There is no {named}.", "agentci init, or correct --config")
+    text = _read(found) if found else ""
+    return parse_settings(text, home=home, source=str(found or "defaults"))
+
+
+def parse_settings(text: str, *, home: Path, source: str = CONFIG_NAME) -> Settings:
+    """Validate the text of an `agentci.toml`; relative repository paths are relative to its
+    folder.
+    """
+    try:
+        stated = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"{source} is not valid TOML: {error}.", "correct that line"
+        ) from error
+    for reserved in ("home", "llm_api_key"):
+        if reserved in stated:
+            raise ConfigurationError(
+                f"{source}, line {_line_of(text, reserved)}: {reserved} is not set in the file.",
+                f"use the environment variable AGENTCI_{reserved.upper()}",
+            )
+    key = os.environ.get("AGENTCI_LLM_API_KEY", "")
+    try:
+        settings = Settings.model_validate({**stated, "home": home, "llm_api_key": key})
+    except ValidationError as error:
+        raise ConfigurationError(
+            _explain(error, text, source), "correct it and try again"
+        ) from error
+    folder = Path(source).parent if Path(source).is_file() else Path.cwd()
+    repositories = tuple(
+        r.model_copy(update={"url": _absolute(r.url, folder)}) for r in settings.repository
+    )
+    return settings.model_copy(update={"repository": repositories})
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.", "check the file") from error
+
+
+def _absolute(url: str, folder: Path) -> str:
+    is_address = "://" in url or re.match(r"[^/]+@[^/]+:", url)
+    return url if is_address else str((folder / Path(url).expanduser()).resolve())
+
+
+def _explain(error: ValidationError, text: str, source: str) -> str:
+    """The first problem, with its line and, for an unknown key, the nearest known one."""
+    problem = error.errors()[0]
+    names = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    where = ".".join(names) or "the file"
+    line = _line_of(text, names[-1]) if names else None
+    place = f"{source}, line {line}" if line else source
+    if problem["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"{place}: {where}: {problem['msg']}."
+    nearest = difflib.get_close_matches(names[-1], _known_keys(), n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"{place}: there is no setting {where!r}.{hint}"
+
+
+def _line_of(text: str, key: str) -> int | None:
+    pattern = re.compile(rf"^\s*(\[+[\w.]*\b{re.escape(key)}\]+|\"?{re.escape(key)}\"?\s*=)")
+    for number, line in enumerate(text.splitlines(), 1):
+        if pattern.search(line):
+            return number
+    return None
+
+
+def _known_keys() -> list[str]:
+    sections = (
+        Settings, RepositorySettings, TestSettings, ServiceSettings, DeploySettings,
+        PolicySettings, LlmSettings, LedgerSettings,
+    )  # fmt: skip
+    policies = (RiskPolicy, CanaryPolicy, LearningPolicy, TrendPolicy)
+    keys = [name for section in sections for name in section.model_fields]
+    return keys + [f.name for policy in policies for f in fields(policy)]

@@ -1,23 +1,22 @@
-"""Plays the scripted commits through the real daemon, sensor and graph, and checks what became of each.
+"""Plays the scripted commits through the real daemon, sensor and graph, and checks each fate.
 
-The commits are `scenario.py`'s, the expectations `expected.py`'s; here is only the order of events.
+The commits are `scenario.py`'s, the expectations `expected.py`'s; here is the order of events.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agentci_dagster.adapters.processes import Children, daemon
 from agentci_dagster.demo.expected import Seen
 from agentci_dagster.demo.scenario import STEPS, Scenario, Step
 from agentci_dagster.demo.settings import ENVIRONMENT, NAME, demo_settings
+from agentci_dagster.demo.traffic import Traffic, TrafficReport
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import InfrastructureError, UsageError
 from agentci_dagster.domain.image import Image
@@ -25,38 +24,168 @@ from agentci_dagster.domain.learning import Promotion
 from agentci_dagster.domain.outcome import DeployOutcome
 from agentci_dagster.domain.rollout import Deployment, RolloutState
 from agentci_dagster.domain.trends import FailureTrends
+from agentci_dagster.instance import daemon, prepare_instance
 from agentci_dagster.resources import Resources
 from agentci_dagster.settings import CONFIG_NAME, load_settings
 
-MARKER = "demo.json"
+_MARKER = "demo.json"
 _RATE = 40.0
 """Requests per second: enough evidence in seconds, little load on two cores."""
-_STEP_LIMIT_S = 120.0
-_POLL_S = 0.25
+_LIMIT_S = 150.0
+"""For one commit to get settled; ten times what it takes."""
+_POLL_S = 0.2
+_IN_TRAFFIC = {RolloutState.STEPPING, RolloutState.WATCHING, RolloutState.PROMOTING}
 
-Tell = Callable[[str], None]
+Tell = Callable[["Played"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One scripted commit and what became of it."""
+    """One scripted commit and what became of it; `differences` from what was expected."""
 
     step: Step
     key: CommitKey
     outcome: DeployOutcome | None
     differences: Sequence[str]
+    seconds: float
+    """From push to outcome."""
 
 
-class Play:
-    """One play of the demo in a home folder of its own."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The whole play."""
 
-    def __init__(self, home: Path, tell: Tell) -> None:
-        self._home = home
-        self._tell = tell
-        self._scenario = Scenario(home / "git", datetime.now(UTC))
-        self.resources: Resources
+    played: tuple[Played, ...]
+    promotion: Promotion | None
+    trends: FailureTrends | None
+    traffic: TrafficReport
+    differences: tuple[str, ...]
+    """Of the play as a whole: retraining, trends, lost requests."""
 
-    def run(self) -> list[Played]:
-        """Play all commits; raises UsageError when the folder holds something else than a demo."""
-        self._prepare()
-        ...
+    @property
+    def is_as_expected(self) -> bool:
+        return not self.differences and not any(p.differences for p in self.played)
+
+
+def prepare(home: Path) -> Resources:
+    """An empty home for a new play; what an earlier play left there is stopped and removed.
+
+    Raises:
+        UsageError: the folder holds something that no demo made.
+    """
+    if home.exists() and any(home.iterdir()):
+        if not (home / _MARKER).is_file():
+            raise UsageError(
+                f"{home} is not empty and not a demo's.", "set AGENTCI_HOME to another folder"
+            )
+        stop_services(Resources(load_settings(home / CONFIG_NAME, home)))
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    (home / _MARKER).write_text(json.dumps({"made_by": "agentci demo"}))
+    text = demo_settings(home / "git" / "origin.git", home / "shop.db")
+    (home / CONFIG_NAME).write_text(text)
+    return Resources(load_settings(home / CONFIG_NAME, home))
+
+
+def stop_services(resources: Resources) -> None:
+    """End the releases and the router of the demo's environment."""
+    resources.rollouts.shut_down(ENVIRONMENT)
+
+
+def play(resources: Resources, tell: Tell) -> Result:
+    """Push the commits one after another while the daemon runs, and compare each fate."""
+    home = resources.settings.home
+    scenario = Scenario(home / "git", datetime.now(UTC))
+    scenario.prepare()
+    address = resources.rollouts.router_address(ENVIRONMENT)
+    environment = prepare_instance(home)
+    with daemon(home, environment), Traffic(address, _RATE) as traffic:
+        played = tuple(_play_all(resources, scenario, tell))
+        promotion, trends = _wait_for_learning(resources, len(played))
+        report = traffic.stop()
+    return Result(
+        played=played,
+        promotion=promotion,
+        trends=trends,
+        traffic=report,
+        differences=tuple(_whole(promotion, trends, report, played)),
+    )
+
+
+def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[Played]:
+    """Push each commit once the one before is in traffic or settled, and none is behind that."""
+    pushed: list[tuple[Step, CommitKey, float]] = []
+    told = 0
+    at = datetime.now(UTC).replace(microsecond=0)
+    for step in STEPS:
+        at = max(at + timedelta(seconds=1), datetime.now(UTC))
+        key = CommitKey(NAME, scenario.push(step, at))
+        pushed.append((step, key, time.monotonic()))
+        _wait(lambda k=key: _is_out_of_the_way(resources, k), f"{key} ({step.title})")
+        while told < len(pushed) and resources.ledger.outcome(pushed[told][1]) is not None:
+            yield _told(resources, scenario, pushed[told], tell)
+            told += 1
+    for entry in pushed[told:]:
+        _wait(lambda k=entry[1]: resources.ledger.outcome(k) is not None, str(entry[1]))
+        yield _told(resources, scenario, entry, tell)
+
+
+def _told(
+    resources: Resources, scenario: Scenario, entry: tuple[Step, CommitKey, float], tell: Tell
+) -> Played:
+    step, key, pushed_at = entry
+    outcome = resources.ledger.outcome(key)
+    seen = Seen(
+        outcome=outcome,
+        image=resources.values.find("image", Image, key),
+        deployment=resources.values.find("deployment", Deployment, key),
+        reverted_sha=scenario.reverted_sha(step),
+    )
+    seconds = time.monotonic() - pushed_at
+    played = Played(step, key, outcome, scenario.check(step, seen), seconds)
+    tell(played)
+    return played
+
+
+def _is_out_of_the_way(resources: Resources, key: CommitKey) -> bool:
+    """Whether the next commit may be pushed: this one is settled, or the canary serves already."""
+    if resources.ledger.outcome(key) is not None:
+        return True
+    return any(r.state in _IN_TRAFFIC for r in resources.ledger.rollouts(key=key))
+
+
+def _wait_for_learning(
+    resources: Resources, n_commits: int
+) -> tuple[Promotion | None, FailureTrends | None]:
+    """The last retraining and the trends that show every commit."""
+
+    def trends() -> FailureTrends | None:
+        return resources.values.find("failure_trends", FailureTrends)
+
+    _wait(lambda: (found := trends()) is not None and found.n_commits >= n_commits, "trends")
+    return resources.values.find("champion_promotion", Promotion), trends()
+
+
+def _whole(
+    promotion: Promotion | None,
+    trends: FailureTrends | None,
+    traffic: TrafficReport,
+    played: Sequence[Played],
+) -> Iterator[str]:
+    if promotion is None or not promotion.reason:
+        yield "no retraining has said why it promoted or not"
+    if trends is None or trends.n_commits < len(played):
+        yield "the failure trends do not show all commits"
+    if traffic.n_lost:
+        yield f"{traffic.n_lost} requests got no answer"
+
+
+def _wait(is_done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _LIMIT_S
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise InfrastructureError(
+                f"{what} was not through after {_LIMIT_S:.0f} s.",
+                "read logs/daemon.log in the demo's folder, and agentci status",
+            )
+        time.sleep(_POLL_S)

@@ -1,0 +1,100 @@
+"""`generated_tests` and `test_report`: what the test agent writes and what all tests say."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from agentci_dagster.domain.diff import CommitDiff
+from agentci_dagster.domain.generated_tests import GeneratedTests, nothing_to_write
+from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.domain.risk import RiskScore
+from agentci_dagster.domain.routing import Route
+from agentci_dagster.domain.selection import TestReport, choose_tests, judge, tests_not_needed
+from agentci_dagster.partitions import commit_asset, key_of
+from agentci_dagster.ports import Mirrors, TestBench, TestWriter
+from agentci_dagster.settings import Catalogue
+
+
+@commit_asset(group_name="test_agent", kinds={"hypothesis", "pytest"})
+def generated_tests(
+    context: dg.AssetExecutionContext,
+    commit_diff: CommitDiff,
+    risk_score: RiskScore,
+    test_bench: dg.ResourceParam[TestBench],
+    test_writer: dg.ResourceParam[TestWriter],
+    catalogue: dg.ResourceParam[Catalogue],
+) -> dg.MaterializeResult[GeneratedTests]:
+    """Tests written for the changed functions, each kept only after five green runs on the new
+    code.
+    """
+    budget = timedelta(seconds=catalogue.tests(key_of(context).repository).generate_budget_s)
+    written = nothing_to_write(commit_diff, risk_score.route, budget)
+    if written is None:
+        with test_bench.checkout(commit_diff.key) as checkout:
+            written = test_writer.write(checkout, commit_diff, budget)
+    return dg.MaterializeResult(
+        value=written,
+        metadata={
+            "n_kept": len(written.kept),
+            "n_findings": len(written.findings),
+            "note": clean_text(written.note, 500),
+            "seconds": written.seconds,
+            "isolation": written.isolation.value,
+            "funnel": dg.MetadataValue.json(
+                {name: getattr(written.funnel, name) for name in written.funnel.__slots__}
+            ),
+            "tests": _code("\n\n".join(c.source for c in written.kept)),
+            "findings": _code("\n\n".join(f.test_source for f in written.findings)),
+        },
+    )
+
+
+@commit_asset(group_name="test_agent", kinds={"pytest"})
+def test_report(
+    context: dg.AssetExecutionContext,
+    commit_diff: CommitDiff,
+    risk_score: RiskScore,
+    generated_tests: GeneratedTests,
+    mirrors: dg.ResourceParam[Mirrors],
+    test_bench: dg.ResourceParam[TestBench],
+    catalogue: dg.ResourceParam[Catalogue],
+) -> dg.MaterializeResult[TestReport]:
+    """What the repository's own and the generated tests say about the commit."""
+    rules = catalogue.tests(key_of(context).repository)
+    plan = choose_tests(commit_diff, mirrors.of(key_of(context).repository), risk_score.route)
+    if risk_score.route is Route.SKIP:
+        report = tests_not_needed(commit_diff, plan)
+    else:
+        with test_bench.checkout(commit_diff.key) as checkout:
+            limit = timedelta(seconds=rules.timeout_s)
+            run = test_bench.run(checkout, plan, generated_tests.kept, limit)
+        report = judge(commit_diff, plan, run, generated_tests, withhold=rules.withhold_on_findings)
+    return dg.MaterializeResult(value=report, metadata=_told(report))
+
+
+test_report.__test__ = False  # type: ignore[attr-defined]  # an asset, not a test of pytest's
+
+
+def _told(report: TestReport) -> dict[str, dg.MetadataValue | str | int | float]:
+    told: dict[str, dg.MetadataValue | str | int | float] = {
+        "verdict": report.verdict.value,
+        "summary": clean_text(report.summary, 500),
+        "n_passed": report.n_passed,
+        "n_failed": report.n_failed,
+        "n_skipped": report.n_skipped,
+        "n_generated": report.n_generated,
+        "seconds": report.seconds,
+        "isolation": report.isolation.value,
+        "selection": dg.MetadataValue.md(
+            "\n".join(f"- {clean_text(r, 300)}" for r in report.plan.reasons) or "none"
+        ),
+        "failures": _code("\n\n".join(f"{f.test}\n{f.message}" for f in report.failures)),
+    }
+    if report.coverage is not None and report.coverage.share is not None:
+        told["changed_line_coverage"] = report.coverage.share
+    return told
+
+
+def _code(text: str) -> dg.MetadataValue:
+    fenced = clean_text(text, 8_000, keep_newlines=True).replace("```", "'''")
+    return dg.MetadataValue.md(f"```python\n{fenced}\n```" if text else "none")

@@ -1,0 +1,104 @@
+"""`delivery_metrics` and `failure_trends`: whether delivery gets better, from the ledger."""
+
+import dagster as dg
+
+from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.domain.trends import (
+    DeliveryMetrics,
+    FailureTrends,
+    TrendPolicy,
+    delivery_rows,
+)
+from agentci_dagster.domain.trends import (
+    delivery_metrics as measured,
+)
+from agentci_dagster.domain.trends import (
+    failure_trends as observed,
+)
+from agentci_dagster.ports import Clock, Outcomes, Pictures
+
+_GROUP = "trends"
+
+
+@dg.asset(group_name=_GROUP, kinds={"sqlite"}, deps=["deploy_outcome"])
+def delivery_metrics(
+    outcomes: dg.ResourceParam[Outcomes],
+    clock: dg.ResourceParam[Clock],
+    trend_policy: dg.ResourceParam[TrendPolicy],
+) -> dg.MaterializeResult[DeliveryMetrics]:
+    """The five DORA metrics over the last window, each with its counts and interval."""
+    metrics = measured(outcomes.outcomes(), clock.now(), trend_policy)
+    return dg.MaterializeResult(
+        value=metrics,
+        metadata={
+            "n_deployments": metrics.n_deployments,
+            "window": f"{metrics.window_start:%Y-%m-%d} to {metrics.window_end:%Y-%m-%d}",
+            "metrics": dg.MetadataValue.table(
+                [dg.TableRecord(dict(row)) for row in delivery_rows(metrics)], schema=_METRICS
+            ),
+        },
+    )
+
+
+@dg.asset(group_name=_GROUP, kinds={"sqlite"}, deps=["deploy_outcome"])
+def failure_trends(
+    outcomes: dg.ResourceParam[Outcomes],
+    clock: dg.ResourceParam[Clock],
+    trend_policy: dg.ResourceParam[TrendPolicy],
+    pictures: dg.ResourceParam[Pictures],
+) -> dg.MaterializeResult[FailureTrends]:
+    """Where and why commits fail: by cause, by path, over time."""
+    trends = observed(outcomes.outcomes(), clock.now(), trend_policy)
+    by_cause = [(c.cause, c.n) for c in trends.by_cause]
+    days = [day for day, _, _ in trends.by_day]
+    return dg.MaterializeResult(
+        value=trends,
+        metadata={
+            "n_commits": trends.n_commits,
+            "n_failures": trends.n_failures,
+            "seconds_saved": trends.seconds_saved,
+            "by_cause": dg.MetadataValue.md(pictures.bars("Failures by cause", by_cause)),
+            "by_day": dg.MetadataValue.md(
+                pictures.bars(
+                    "Failures per day",
+                    list(zip(days, (f for _, _, f in trends.by_day), strict=True)),
+                )
+            ),
+            "by_path": dg.MetadataValue.table(
+                [
+                    dg.TableRecord(
+                        {
+                            "path": clean_text(p.path, 200),
+                            "failures": p.rate.numerator,
+                            "commits": p.rate.denominator,
+                            "rate": p.rate.value,
+                            "low": p.rate.low,
+                            "high": p.rate.high,
+                        }
+                    )
+                    for p in trends.by_path
+                ],
+                schema=_PATHS,
+            ),
+        },
+    )
+
+
+_METRICS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("metric", "string"),
+        dg.TableColumn("value", "string"),
+        dg.TableColumn("counts", "string"),
+        dg.TableColumn("interval", "string"),
+    ]
+)
+_PATHS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("path", "string"),
+        dg.TableColumn("failures", "int"),
+        dg.TableColumn("commits", "int"),
+        dg.TableColumn("rate", "float"),
+        dg.TableColumn("low", "float"),
+        dg.TableColumn("high", "float"),
+    ]
+)

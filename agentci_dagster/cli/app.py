@@ -1,0 +1,65 @@
+"""Puts the verbs together and turns errors into exit codes.
+
+What a verb does is in its own module.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from agentci_dagster.cli import (
+    approve,
+    demo,
+    doctor,
+    rollback,
+    run,
+    show,
+    status,
+    up,
+    why,
+)
+from agentci_dagster.cli.exits import Exit
+from agentci_dagster.domain.errors import AgentCIError, ConfigurationError, UsageError
+
+app = typer.Typer(
+    name="agentci",
+    help="Continuous delivery as data assets: every commit a partition, its fate in the ledger.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("run")(run.run)
+app.command("show")(show.show)
+app.command("status")(status.status)
+app.command("why")(why.why)
+app.command("approve")(approve.approve)
+app.command("reject")(approve.reject)
+app.command("rollback")(rollback.rollback)
+app.command("doctor")(doctor.doctor)
+
+
+def run_app() -> None:
+    """Run, and end with the exit code that the error asks for."""
+    try:
+        app()
+    except AgentCIError as error:
+        if "--json" in sys.argv:
+            body = {"error": error.message, "next_step": error.next_step}
+            sys.stdout.write(json.dumps(body) + "\n")
+        else:
+            sys.stderr.write(f"agentci: {error}\n")
+        sys.exit(_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _code(error: AgentCIError) -> Exit:
+    if isinstance(error, ConfigurationError):
+        return Exit.CONFIGURATION
+    return Exit.USAGE if isinstance(error, UsageError) else Exit.INFRASTRUCTURE

@@ -1,0 +1,57 @@
+"""The jobs that people and sensors start. What they run is written in `assets/`; when, in
+`sensors/`.
+"""
+
+import dagster as dg
+
+from agentci_dagster.partitions import commits
+
+COMMIT_ASSETS = (
+    "commit_diff",
+    "risk_score",
+    "generated_tests",
+    "test_report",
+    "image",
+    "deployment",
+    "health_report",
+    "deploy_outcome",
+)
+LEARNING_ASSETS = ("training_set", "candidate_model", "model_evaluation", "champion_promotion")
+TREND_ASSETS = ("delivery_metrics", "failure_trends")
+
+_MAX_RUNTIME_S = 3600
+"""A watch is minutes; an hour means that something of ours hangs."""
+
+deliver_commit = dg.define_asset_job(
+    "deliver_commit",
+    selection=dg.AssetSelection.assets(*COMMIT_ASSETS),
+    partitions_def=commits,
+    executor_def=dg.in_process_executor,
+    description="Carries one commit from its diff to its outcome.",
+    tags={"dagster/max_runtime": _MAX_RUNTIME_S},
+)
+
+analyse_commit = dg.define_asset_job(
+    "analyse_commit",
+    selection=dg.AssetSelection.assets("commit_diff", "risk_score"),
+    partitions_def=commits,
+    executor_def=dg.in_process_executor,
+    description="Reads and scores a commit, deploys nothing. The job for backfills over history.",
+    tags={"dagster/max_runtime": _MAX_RUNTIME_S},
+)
+
+learn_from_outcomes = dg.define_asset_job(
+    "learn_from_outcomes",
+    selection=dg.AssetSelection.assets(*LEARNING_ASSETS, *TREND_ASSETS),
+    executor_def=dg.in_process_executor,
+    description="Retrains the risk model from settled outcomes and refreshes the trends.",
+    tags={"dagster/max_runtime": _MAX_RUNTIME_S},
+)
+
+refresh_trends = dg.define_asset_job(
+    "refresh_trends",
+    selection=dg.AssetSelection.assets(*TREND_ASSETS),
+    executor_def=dg.in_process_executor,
+    description="Refreshes delivery metrics and failure trends.",
+    tags={"dagster/max_runtime": _MAX_RUNTIME_S},
+)

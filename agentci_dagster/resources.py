@@ -1,0 +1,181 @@
+"""Who answers which port: the one place that knows both the settings and the adapters.
+
+Everything is made on first use, and nothing here knows Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from agentci_dagster.settings import Catalogue, Settings
+
+if TYPE_CHECKING:
+    from agentci_dagster.adapters.json_values import ValueFiles
+    from agentci_dagster.adapters.sql_ledger import SqlLedger
+    from agentci_dagster.journeys import Journeys
+    from agentci_dagster.ports import (
+        Advisor,
+        Clock,
+        ImageBuilder,
+        Mirrors,
+        ModelStore,
+        Notifier,
+        Pictures,
+        SchemaProbe,
+        TestBench,
+        TestWriter,
+    )
+    from agentci_dagster.rollouts import Rollouts
+
+
+class Resources:
+    """The answers to the ports for one installation.
+
+    Free of Dagster, so that the command line can use it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.settings.catalogue
+
+    @cached_property
+    def clock(self) -> Clock:
+        from agentci_dagster.adapters.clock import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """Event log, outcomes, leases and rollout journal: one database."""
+        from agentci_dagster.adapters.sql_ledger import SqlLedger
+
+        return SqlLedger(self.settings.ledger_url, self.clock)
+
+    @cached_property
+    def values(self) -> ValueFiles:
+        from agentci_dagster.adapters.json_values import ValueFiles
+
+        return ValueFiles(self.settings.values_folder)
+
+    @cached_property
+    def journeys(self) -> Journeys:
+        from agentci_dagster.journeys import Journeys
+
+        return Journeys(self.values, self.ledger)
+
+    @cached_property
+    def mirrors(self) -> Mirrors:
+        from agentci_dagster.adapters.git import GitMirrors
+
+        watched = {r.name: (r.url, r.branches) for r in self.settings.repository}
+        return GitMirrors(self.settings.home / "mirrors", watched)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        from agentci_dagster.adapters.model_files import ModelFiles
+
+        return ModelFiles(self.settings.home / "models")
+
+    @cached_property
+    def advisor(self) -> Advisor:
+        from agentci_dagster.adapters.openai_client import NoAdvisor, OpenAIAdvisor
+
+        llm = self.settings.llm
+        if llm is None:
+            return NoAdvisor()
+        return OpenAIAdvisor(
+            base_url=llm.base_url,
+            model=llm.model,
+            api_key=self.settings.llm_api_key.get_secret_value(),
+            timeout_s=llm.timeout_s,
+            max_tokens=llm.max_tokens,
+        )
+
+    @cached_property
+    def test_bench(self) -> TestBench:
+        from agentci_dagster.adapters.environments import Environments
+        from agentci_dagster.adapters.pytest_runner import PytestBench
+
+        home = self.settings.home
+        environments = Environments(home / "environments-cache", home / "toolbox")
+        return PytestBench(self.mirrors, environments, home / "checkouts")
+
+    @cached_property
+    def test_writer(self) -> TestWriter:
+        from agentci_dagster.adapters.test_writers.offline import OfflineWriter
+
+        return OfflineWriter(self.mirrors)
+
+    @cached_property
+    def builder(self) -> ImageBuilder:
+        from agentci_dagster.adapters.builders.choice import ImageBuilders
+
+        return ImageBuilders(self.mirrors)
+
+    @cached_property
+    def schema_probe(self) -> SchemaProbe:
+        from agentci_dagster.adapters.schema_probe import SqliteSchemaProbe
+
+        return SqliteSchemaProbe(self.mirrors, lambda name: "")
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        from agentci_dagster.adapters.haproxy_router import HaproxyRouter
+        from agentci_dagster.adapters.runtimes.process import ProcessRuntime
+        from agentci_dagster.rollouts import Rollouts
+
+        folder = self.settings.home / "environments"
+        ports = {r.deploy.environment: r.deploy.port for r in self.settings.repository}
+        router = HaproxyRouter(folder, ports)
+        return Rollouts(
+            runtime=ProcessRuntime(folder),
+            router=router,
+            metrics=router,
+            clock=self.clock,
+            journal=self.ledger,
+            leases=self.ledger,
+            log=self.ledger,
+        )
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        from agentci_dagster.adapters.charts import Charts
+
+        return Charts()
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        from agentci_dagster.adapters.notifier import LogNotifier
+
+        return LogNotifier()
+
+    def by_name(self) -> dict[str, Callable[[], object]]:
+        """Resource keys of the assets and sensors, each with the way to get its answer."""
+        policy = self.settings.policy
+        return {
+            "catalogue": lambda: self.catalogue,
+            "clock": lambda: self.clock,
+            "log": lambda: self.ledger,
+            "outcomes": lambda: self.ledger,
+            "leases": lambda: self.ledger,
+            "journeys": lambda: self.journeys,
+            "mirrors": lambda: self.mirrors,
+            "models": lambda: self.models,
+            "advisor": lambda: self.advisor,
+            "test_bench": lambda: self.test_bench,
+            "test_writer": lambda: self.test_writer,
+            "builder": lambda: self.builder,
+            "schema_probe": lambda: self.schema_probe,
+            "rollouts": lambda: self.rollouts,
+            "pictures": lambda: self.pictures,
+            "notifier": lambda: self.notifier,
+            "risk_policy": lambda: policy.risk,
+            "canary_policy": lambda: policy.canary,
+            "learning_policy": lambda: policy.learning,
+            "trend_policy": lambda: policy.trends,
+        }

@@ -1,0 +1,1 @@
+"""What starts runs and keeps the truth: short, repeatable ticks with a cursor."""
