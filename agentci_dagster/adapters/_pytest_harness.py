@@ -1,0 +1,128 @@
+"""Runs pytest inside the sandbox and reports each step as one line of JSON. Stands alone: it imports nothing of ours.
+
+Its report comes out of a process in which code of the commit ran, so the reader (`pytest_runner.py`) believes none of it
+unless exit code, counts and the closing line agree. The module's name carries the run's nonce.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+_MAX_MESSAGE = 4000
+_MAX_TESTS = 200_000
+
+
+class Report:
+    """A pytest plugin that writes what happens, line by line, to a file opened before any test ran."""
+
+    def __init__(self, path, nonce, extra):
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._nonce = nonce
+        self._extra = extra
+        self._pid = os.getpid()
+        self._outcomes = {}
+        self._messages = {}
+
+    def say(self, **line):
+        if os.getpid() == self._pid:
+            line["nonce"] = self._nonce
+            os.write(self._file, json.dumps(line).encode() + b"\n")
+
+    def pytest_configure(self, config):
+        # Only now: extra folders given on the command line would put the repository's own `testpaths` out of force.
+        config.args.extend(self._extra)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.say(kind="uncollected", test=report.nodeid[:500], message=_tail(report))
+
+    def pytest_collection_finish(self, session):
+        self.say(kind="collected", n=len(session.items[:_MAX_TESTS]))
+
+    def pytest_runtest_logreport(self, report):
+        before = self._outcomes.get(report.nodeid)
+        if report.failed:
+            self._outcomes[report.nodeid] = "failed"
+            self._messages.setdefault(report.nodeid, _tail(report))
+        elif report.skipped:
+            expected = before == "failed" and "failed"
+            self._outcomes[report.nodeid] = expected or "skipped"
+        elif before is None:
+            self._outcomes[report.nodeid] = "passed"
+
+    def pytest_runtest_logfinish(self, nodeid, location):
+        outcome = self._outcomes.get(nodeid, "skipped")
+        message = self._messages.pop(nodeid, "")
+        self.say(kind="test", test=nodeid[:500], outcome=outcome, message=message)
+
+
+def _tail(report):
+    text = report.longreprtext or ""
+    for name, content in report.sections[:3]:
+        text += f"\n--- {name} ---\n{content[-500:]}"
+    return text[-_MAX_MESSAGE:]
+
+
+def _measure(folder, wanted):
+    """Start measuring lines; None when coverage is not there."""
+    try:
+        import coverage
+    except Exception:
+        return None
+    include = [os.path.join(folder, name) for name in wanted]
+    kind = {"include": include} if include else {"source": [folder]}
+    measuring = coverage.Coverage(data_file=None, config_file=False, messages=False, **kind)
+    measuring.start()
+    return measuring
+
+
+def _lines(measuring, folder, wanted):
+    """Executed and executable lines of each wanted file."""
+    measuring.stop()
+    data = measuring.get_data()
+    names = wanted or [os.path.relpath(f, folder) for f in data.measured_files()]
+    for name in names[:2000]:
+        path = os.path.join(folder, name)
+        try:
+            _, statements, _, _, _ = measuring.analysis2(path)
+        except Exception:
+            continue
+        ran = sorted(set(data.lines(path) or ()) & set(statements))
+        yield name, ran, statements
+
+
+def _fitting(args):
+    """Options that keep the repository's own plugins from getting in the way of one process that is measured."""
+    from importlib.util import find_spec
+
+    if find_spec("pytest_cov"):
+        args = [*args, "--no-cov"]
+    if find_spec("xdist"):
+        args = [*args, "-n0"]
+    if find_spec("pytest_codspeed") or find_spec("pytest_benchmark"):
+        args = [*args, *(["--benchmark-disable"] if find_spec("pytest_benchmark") else [])]
+    return args
+
+
+def main(spec_path):
+    with open(spec_path, encoding="utf-8") as file:
+        spec = json.load(file)
+    folder = spec["folder"]
+    measuring = _measure(folder, spec["files_of_interest"]) if spec["is_measured"] else None
+    import pytest
+
+    report = Report(spec["report"], spec["nonce"], spec["extra"])
+    code = int(pytest.main(_fitting(spec["args"]), plugins=[report]))
+    if measuring is not None:
+        for name, ran, statements in _lines(measuring, folder, spec["files_of_interest"]):
+            report.say(kind="lines", path=name, executed=ran, executable=statements)
+    report.say(kind="done", code=code)
+    sys.stdout.flush()
+    # Threads and exit handlers of the code under test have no say in how this ends.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,413 @@
+"""Shuts code of a commit in: bubblewrap where it works, bare limits where it does not, and says which of the two it was.
+
+Knows nothing of Python projects or tests; what is run belongs to the callers.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentci_dagster.domain.errors import SandboxError
+from agentci_dagster.domain.selection import Isolation
+
+_TAIL_BYTES = 64 * 1024
+_LOOK_S = 0.2
+"""How often the supervisor looks at memory and processes, seconds."""
+_HOME = "/home/sandbox"
+_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/mime.types")
+_FIRST_UID = 1 << 30
+"""Users made up for sandboxes that root starts: the limit on processes does not hold for root."""
+
+# The first program inside. It sets the limits there, because setting them before would limit bubblewrap itself,
+# and a hook between fork and exec is not safe in a program with threads.
+_LAUNCHER = """
+import os, resource, sys
+uid, nice, *limits = map(int, sys.argv[1].split(","))
+kinds = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE)
+for kind, wanted in (*zip(kinds, limits), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024)):
+    most = resource.getrlimit(kind)[1]
+    value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(kind, (value, value))
+os.nice(nice)
+if uid:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as e:
+    sys.exit(f"cannot start {sys.argv[2]}: {e}")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use. Memory and processes hold for each process and, looked at, for all of them together."""
+
+    timeout_s: float = 300.0
+    cpu_s: int = 300
+    memory_bytes: int = 4 << 30
+    n_processes: int = 128
+    max_file_bytes: int = 256 << 20
+    temporary_bytes: int = 512 << 20
+    """Size of /tmp and of the home folder, which live in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxResult:
+    """How a run ended; the outputs are its last 64 KiB. `stopped_for` names the limit that ended it, else empty."""
+
+    returncode: int
+    stdout_tail: str
+    stderr_tail: str
+    timed_out: bool
+    isolation: Isolation
+    seconds: float
+    stopped_for: str = ""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the supervisor has seen so far."""
+
+    tails: dict[str, bytearray] = field(default_factory=dict)
+    stopped_for: str = ""
+
+
+class Sandbox:
+    """Runs programs shut in.
+
+    Args:
+        bwrap: bubblewrap's program; found on PATH by default, an empty string does without it.
+        python: an interpreter outside any environment, which starts the programs inside.
+    """
+
+    def __init__(self, bwrap: str | None = None, python: str | None = None) -> None:
+        self._bwrap = bwrap
+        self.python = Path(python or str(getattr(sys, "_base_executable", sys.executable))).resolve()
+        self.python_prefix = Path(sys.base_prefix).resolve()
+        self._modes: list[tuple[str, ...]] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def isolation(self) -> Isolation:
+        """STRONG where bubblewrap works on this machine; tried once."""
+        return Isolation.WEAK if self._mode() is None else Isolation.STRONG
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        read_only: Sequence[Path] = (),
+        writable: Sequence[Path] = (),
+        env: Mapping[str, str] | None = None,
+        limits: Limits = Limits(),
+    ) -> SandboxResult:
+        """Run a program in `folder`, which it may write to, and wait for it and everything that it started.
+
+        Raises:
+            SandboxError: the sandbox itself could not be started; it says nothing about the program.
+        """
+        mode = self._mode()
+        uid = self._uid(mode)
+        for place in (folder, *writable):
+            _hand_over(place, uid)
+        variables = {"HOME": _HOME, "TMPDIR": "/tmp", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # noqa: S108 - the sandbox's own
+        variables |= {"USER": "sandbox", "LOGNAME": "sandbox"}
+        if mode is None:
+            variables |= {"HOME": str(folder), "TMPDIR": str(folder)}
+        variables |= dict(env or {})
+        launch = self._launch(argv, uid, limits)
+        if mode is None:
+            return self._supervise(launch, folder, variables, limits, Isolation.WEAK)
+        shell = self._wrapped(mode, folder, read_only, writable, limits)
+        for name, value in variables.items():
+            shell += ["--setenv", name, value]
+        return self._supervise([*shell, "--", *launch], folder, {}, limits, Isolation.STRONG)
+
+    def _mode(self) -> tuple[str, ...] | None:
+        """The options with which bubblewrap works here, None where it does not."""
+        with self._lock:
+            if self._modes is None:
+                self._modes = self._probe()
+        return self._modes[0] if self._modes else None
+
+    def _probe(self) -> list[tuple[str, ...]]:
+        found = shutil.which("bwrap") if self._bwrap is None else self._bwrap
+        self._bwrap = found or ""
+        if not self._bwrap or not Path(self._bwrap).exists():
+            return []
+        # As root the user inside must be another one outside too, or limits on processes do not hold.
+        rooted = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+        modes: list[tuple[str, ...]] = [rooted] if os.geteuid() == 0 else []
+        modes.append(("--unshare-user", "--uid", "1000", "--gid", "1000"))
+        return [mode for mode in modes if self._works(mode)][:1]
+
+    def _works(self, mode: tuple[str, ...]) -> bool:
+        shell = self._wrapped(mode, None, (), (), Limits())
+        launch = self._launch(["/usr/bin/env", "true"], self._uid(mode), Limits())
+        try:
+            result = subprocess.run(
+                [*shell, "--", *launch], capture_output=True, timeout=20, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return result.returncode == 0
+
+    def _uid(self, mode: tuple[str, ...] | None) -> int:
+        if mode is None or "--unshare-user" in mode:
+            return 0
+        return _FIRST_UID + os.getpid() % (1 << 20)
+
+    def _launch(self, argv: Sequence[str], uid: int, limits: Limits) -> list[str]:
+        numbers = (
+            uid,
+            5,
+            limits.cpu_s,
+            limits.memory_bytes,
+            limits.n_processes,
+            limits.max_file_bytes,
+        )
+        if self._mode_is_weak_root(uid):
+            numbers = (uid, 5, *numbers[2:4], 4096, numbers[5])
+        return [
+            str(self.python),
+            "-I",
+            "-S",
+            "-c",
+            _LAUNCHER,
+            ",".join(map(str, numbers)),
+            *map(str, argv),
+        ]
+
+    def _mode_is_weak_root(self, uid: int) -> bool:
+        """Without a user of its own the limit would count everything else that this user runs."""
+        return uid == 0 and self._modes == []
+
+    def _wrapped(
+        self,
+        mode: tuple[str, ...],
+        folder: Path | None,
+        read_only: Sequence[Path],
+        writable: Sequence[Path],
+        limits: Limits,
+    ) -> list[str]:
+        size = str(limits.temporary_bytes)
+        shell = [str(self._bwrap), *mode, "--unshare-net", "--unshare-pid", "--unshare-ipc"]
+        shell += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"]
+        shell += ["--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc"]
+        shell += ["--dev", "/dev", "--size", size, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - the sandbox's own
+        shell += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
+        shell += ["--perms", "0755", "--dir", "/home", "--perms", "0755", "--dir", "/etc"]
+        shell += ["--size", size, "--perms", "1777", "--tmpfs", _HOME]
+        for name in _SYSTEM:
+            path = Path(name)
+            if path.is_symlink():
+                shell += ["--symlink", str(path.readlink()), name]
+            elif path.is_dir():
+                shell += ["--ro-bind", name, name]
+        for name in _SYSTEM_FILES:
+            shell += ["--ro-bind-try", name, name]
+        made = {Path("/"), Path("/usr"), Path("/tmp"), Path("/home")}  # noqa: S108 - the sandbox's own
+        places = [(self.python_prefix, "--ro-bind"), *((p, "--ro-bind") for p in read_only)]
+        places += [(p, "--bind") for p in ([folder] if folder else []) + list(writable)]
+        for place, how in sorted(set(places), key=lambda item: (len(item[0].parts), item[1])):
+            if place.is_relative_to("/usr"):
+                continue
+            for parent in reversed(place.parents):
+                if parent not in made:
+                    made.add(parent)
+                    shell += ["--perms", "0755", "--dir", str(parent)]
+            made |= {place}
+            shell += [how, str(place), str(place)]
+        return [*shell, "--chdir", str(folder)] if folder else shell
+
+    def _supervise(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        env: dict[str, str],
+        limits: Limits,
+        isolation: Isolation,
+    ) -> SandboxResult:
+        mark = f"AGENTCI_SANDBOX={uuid.uuid4().hex}"
+        name, _, value = mark.partition("=")
+        started = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=folder,
+                env={**env, name: value},
+                start_new_session=True,
+            )
+        except OSError as e:
+            raise SandboxError(
+                f"The sandbox could not be started ({e}).", "check the memory and processes free"
+            ) from e
+        watch = _Watch()
+        try:
+            _follow(process, limits, started + limits.timeout_s, watch)
+        finally:
+            _end(process, mark, isolation)
+        tails = {
+            k: bytes(v[-_TAIL_BYTES:]).decode("utf-8", "replace") for k, v in watch.tails.items()
+        }
+        if isolation is Isolation.STRONG and tails["stderr"].startswith("bwrap: "):
+            raise SandboxError(
+                f"bubblewrap failed: {tails['stderr'].strip()[:300]}", "run `agentci doctor`"
+            )
+        return SandboxResult(
+            returncode=process.returncode,
+            stdout_tail=tails["stdout"],
+            stderr_tail=tails["stderr"],
+            timed_out=watch.stopped_for == "time",
+            isolation=isolation,
+            seconds=time.monotonic() - started,
+            stopped_for=watch.stopped_for,
+        )
+
+
+def _hand_over(folder: Path, uid: int) -> None:
+    """Give a throwaway folder to the user that runs inside; links are not followed."""
+    if not uid or folder.lstat().st_uid == uid:
+        return
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(Path(parent, name), uid, uid, follow_symlinks=False)
+    os.chown(folder, uid, uid, follow_symlinks=False)
+
+
+def _follow(
+    process: subprocess.Popen[bytes], limits: Limits, deadline: float, watch: _Watch
+) -> None:
+    """Read outputs to their end, keeping only the tails, until the program ends or breaks a limit."""
+    with selectors.DefaultSelector() as selector:
+        for name in ("stdout", "stderr"):
+            stream = getattr(process, name)
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ, name)
+            watch.tails[name] = bytearray()
+        next_look = 0.0
+        while process.poll() is None:
+            now = time.monotonic()
+            if now >= deadline:
+                watch.stopped_for = "time"
+                return
+            if now >= next_look:
+                next_look = now + _LOOK_S
+                watch.stopped_for = _excess(process.pid, limits)
+                if watch.stopped_for:
+                    return
+            _read(selector, watch, min(_LOOK_S / 4, deadline - now))
+        # What was still in the pipes; a process that was left behind may hold them open, so do not wait for the end.
+        while _read(selector, watch, 0):
+            if time.monotonic() >= deadline:
+                return
+
+
+def _read(selector: selectors.BaseSelector, watch: _Watch, wait_s: float) -> int:
+    n_read = 0
+    if not selector.get_map():
+        time.sleep(min(wait_s, 0.005))
+        return 0
+    for key, _ in selector.select(wait_s):
+        try:
+            data = os.read(key.fd, 1 << 16)
+        except BlockingIOError:
+            continue
+        if not data:
+            selector.unregister(key.fileobj)
+            continue
+        tail = watch.tails[key.data]
+        tail += data
+        n_read += len(data)
+        if len(tail) > 4 * _TAIL_BYTES:
+            del tail[:-_TAIL_BYTES]
+    return n_read
+
+
+def _excess(pid: int, limits: Limits) -> str:
+    """Which limit all processes together are over; empty when none."""
+    n_processes = 0
+    n_pages = 0
+    for one in _family(pid):
+        n_processes += 1
+        try:
+            n_pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    if n_pages * resource.getpagesize() > limits.memory_bytes:
+        return "memory"
+    return "processes" if n_processes > limits.n_processes + 3 else ""
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that descend from it, at most some thousands."""
+    found = [pid]
+    for one in found:
+        if len(found) > 5000:
+            break
+        try:
+            for children in Path(f"/proc/{one}/task").glob("*/children"):
+                found.extend(int(child) for child in children.read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _end(process: subprocess.Popen[bytes], mark: str, isolation: Isolation) -> None:
+    """End everything: the namespace's first process takes all others with it; without one, by family and mark."""
+    if isolation is Isolation.WEAK:
+        for pid in (*_family(process.pid)[1:], *_marked(mark)):
+            _kill(pid)
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            process.kill()
+    process.wait()
+    if isolation is Isolation.WEAK:
+        for pid in _marked(mark):
+            _kill(pid)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes that still carry the run's mark, however far they moved from their parent."""
+    wanted = mark.encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            if wanted in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

@@ -1,0 +1,35 @@
+"""The repository's own tests: which of them a diff asks for, and what running them found."""
+
+from __future__ import annotations
+
+from agentci_dagster.domain.selection.choosing import SelectionPolicy, choose_tests, is_test_file
+from agentci_dagster.domain.selection.import_graph import dependents, module_name
+from agentci_dagster.domain.selection.judging import diff_coverage, judge
+from agentci_dagster.domain.selection.values import (
+    Isolation,
+    LineCoverage,
+    SelectionMode,
+    TestFailure,
+    TestPlan,
+    TestReport,
+    TestRun,
+    TestVerdict,
+)
+
+__all__ = [
+    "Isolation",
+    "LineCoverage",
+    "SelectionMode",
+    "SelectionPolicy",
+    "TestFailure",
+    "TestPlan",
+    "TestReport",
+    "TestRun",
+    "TestVerdict",
+    "choose_tests",
+    "dependents",
+    "diff_coverage",
+    "is_test_file",
+    "judge",
+    "module_name",
+]

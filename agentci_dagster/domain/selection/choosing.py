@@ -1,0 +1,136 @@
+"""Which test files a commit asks for. What their results mean belongs to `judging.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from agentci_dagster.domain.diff import CommitDiff, FileChange, FileKind, FileStatus
+from agentci_dagster.domain.routing import Route
+from agentci_dagster.domain.selection.import_graph import dependents
+from agentci_dagster.domain.selection.values import SelectionMode, TestPlan
+
+_TEST_FILE = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|tests)\.py")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionPolicy:
+    """Where the import graph is not worth its price: beyond so many Python files everything runs.
+
+    Default: 4,000 files take about six seconds to read and parse.
+    """
+
+    max_python_files: int = 4000
+
+
+def is_test_file(path: str) -> bool:
+    """Whether pytest collects the file by its name."""
+    return _TEST_FILE.fullmatch(path) is not None
+
+
+def choose_tests(
+    diff: CommitDiff,
+    files: Sequence[str],
+    sources: Mapping[str, str],
+    route: Route,
+    policy: SelectionPolicy = SelectionPolicy(),
+) -> TestPlan:
+    """The tests that a commit asks for: none, those that reach its changes, all when in doubt.
+
+    Args:
+        diff: the commit.
+        files: all paths of its tree.
+        sources: text of the tree's Python files; files left out of it make the choice doubtful.
+        route: how much care the commit gets.
+        policy: limits of the import graph.
+    """
+    known = tuple(path for path in files if is_test_file(path))
+    if route is Route.SKIP:
+        return _plan(SelectionMode.NONE, (), ("No tests: nothing that ships has changed.",), known)
+    if diff.files and len(diff.of_kind(FileKind.DOCS)) == len(diff.files):
+        return _plan(SelectionMode.NONE, (), ("No tests: only documentation has changed.",), known)
+    interest = tuple(
+        f.path
+        for f in diff.of_kind(FileKind.SOURCE, FileKind.MIGRATION)
+        if f.path.endswith(".py") and f.status is not FileStatus.DELETED
+    )
+    doubts = _doubts(diff, files, sources, route, policy)
+    if not doubts:
+        chosen, doubts = _reached(diff, known, sources)
+    if doubts:
+        return _plan(SelectionMode.ALL, known, tuple(doubts[:10]), known, interest)
+    n_out = len(known) - len(chosen)
+    reasons = [f"{len(chosen)} of {len(known)} test files import what has changed or have changed."]
+    if n_out:
+        reasons.append(f"{n_out} test files import nothing that has changed.")
+    return _plan(SelectionMode.SELECTED, chosen, tuple(reasons), known, interest)
+
+
+def _plan(
+    mode: SelectionMode,
+    chosen: tuple[str, ...],
+    reasons: tuple[str, ...],
+    known: tuple[str, ...],
+    interest: tuple[str, ...] = (),
+) -> TestPlan:
+    return TestPlan(mode, chosen, reasons, len(known), interest)
+
+
+def _doubts(
+    diff: CommitDiff,
+    files: Sequence[str],
+    sources: Mapping[str, str],
+    route: Route,
+    policy: SelectionPolicy,
+) -> list[str]:
+    """Reasons to run everything without looking at imports."""
+    doubts = []
+    if route in {Route.GUARDED, Route.HOLD}:
+        doubts.append(f"All tests: the route is {route.value}.")
+    if diff.is_capped or not diff.files:
+        doubts.append("All tests: the diff could not be read whole.")
+    for file in diff.files:
+        reason = _doubt(file)
+        if reason:
+            doubts.append(f"All tests: {file.path[:120]} {reason}.")
+    python_files = [path for path in files if path.endswith(".py")]
+    if len(python_files) > policy.max_python_files:
+        doubts.append(f"All tests: {len(python_files)} Python files are too many to follow.")
+    elif any(path not in sources for path in python_files if not _is_hidden(path)):
+        doubts.append("All tests: some Python files could not be read.")
+    return doubts
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _doubt(file: FileChange) -> str:
+    if file.kind is FileKind.DOCS:
+        return ""
+    if file.kind not in {FileKind.SOURCE, FileKind.TEST}:
+        return f"is {file.kind.value}, which no import shows"
+    if not file.path.endswith(".py"):
+        return "is not Python, so no import shows who uses it"
+    return "is read by all tests below it" if file.path.endswith("conftest.py") else ""
+
+
+def _reached(
+    diff: CommitDiff, known: Collection[str], sources: Mapping[str, str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Test files that reach a changed file, and doubts that arose on the way."""
+    changed = [f for f in diff.files if f.kind is not FileKind.DOCS]
+    chosen: set[str] = set()
+    doubts = []
+    for file in changed:
+        paths = {file.path} if file.old_path is None else {file.path, file.old_path}
+        try:
+            reached = dependents(paths, sources) & set(known)
+        except ValueError as e:
+            return (), [f"All tests: {e}, so its imports are unknown."]
+        is_gone = file.status is FileStatus.DELETED
+        if not reached and not (is_gone and is_test_file(file.path)):
+            doubts.append(f"All tests: no test is seen to import {file.path[:120]}.")
+        chosen |= reached
+    return tuple(path for path in known if path in chosen), doubts
