@@ -7,14 +7,15 @@ import dagster as dg
 from agentci_dagster.domain.learning import (
     CandidateModel,
     LearningPolicy,
+    Metrics,
     ModelEvaluation,
     Promotion,
-    TrainingSet,
-    candidate_without_model,
+    TrainingRows,
     compare,
-    evaluate_models,
+    examine,
     split_by_time,
-    training_set_of,
+    training_obstacle,
+    training_rows,
 )
 from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.ports import Clock, ModelStore, Outcomes
@@ -27,16 +28,14 @@ def training_set(
     outcomes: dg.ResourceParam[Outcomes],
     clock: dg.ResourceParam[Clock],
     learning_policy: dg.ResourceParam[LearningPolicy],
-) -> dg.MaterializeResult[TrainingSet]:
-    """The mature outcomes as rows in time order: what each commit looked like then, and what
-    became of it.
-    """
-    rows = training_set_of(outcomes.outcomes(), clock.now(), learning_policy)
+) -> dg.MaterializeResult[TrainingRows]:
+    """The mature outcomes in time order: what each commit looked like then, what became of it."""
+    rows = training_rows(outcomes.outcomes(), clock.now(), learning_policy)
     return dg.MaterializeResult(
         value=rows,
         metadata={
             "n_rows": len(rows.rows),
-            "n_failures": rows.n_failures,
+            "n_failures": sum(row.label for row in rows.rows),
             "n_censored": rows.n_censored,
             "n_unlabelled": rows.n_unlabelled,
         },
@@ -45,41 +44,53 @@ def training_set(
 
 @dg.asset(group_name=_GROUP, kinds={"scikitlearn"})
 def candidate_model(
-    training_set: TrainingSet,
+    training_set: TrainingRows,
     models: dg.ResourceParam[ModelStore],
     learning_policy: dg.ResourceParam[LearningPolicy],
 ) -> dg.MaterializeResult[CandidateModel]:
     """A model trained on the earlier outcomes, stored with its manifest; it does not score yet."""
-    candidate = candidate_without_model(training_set, learning_policy)
-    if candidate.note == "":
-        earlier, _ = split_by_time(training_set.rows, learning_policy)
-        candidate = candidate.with_model(models.train(earlier, learning_policy))
+    train = split_by_time(training_set.rows, learning_policy).train
+    obstacle = training_obstacle(train)
+    manifest = None if obstacle else models.train(train, learning_policy)
+    candidate = CandidateModel(
+        manifest=manifest,
+        n_rows=len(training_set.rows),
+        n_failures=sum(row.label for row in training_set.rows),
+        n_censored=training_set.n_censored,
+        n_unlabelled=training_set.n_unlabelled,
+        note=obstacle,
+    )
     return dg.MaterializeResult(
         value=candidate,
         metadata={
-            "version": candidate.manifest.version if candidate.manifest else "none",
-            "kind": candidate.manifest.kind if candidate.manifest else "none",
+            "version": manifest.version if manifest else "none",
+            "kind": manifest.kind if manifest else "none",
             "n_rows": candidate.n_rows,
             "n_failures": candidate.n_failures,
-            "note": candidate.note or "trained",
+            "note": obstacle or f"trained on {len(train)} earlier outcomes",
         },
     )
 
 
 @dg.asset(group_name=_GROUP, kinds={"scikitlearn"})
 def model_evaluation(
-    training_set: TrainingSet,
+    training_set: TrainingRows,
     candidate_model: CandidateModel,
     models: dg.ResourceParam[ModelStore],
     learning_policy: dg.ResourceParam[LearningPolicy],
 ) -> dg.MaterializeResult[ModelEvaluation]:
-    """Candidate, champion and two baselines on the same later outcomes, which neither was trained
-    on.
-    """
+    """Candidate, champion and two baselines on the same later outcomes; no one trained on them."""
     champion = models.champion()
     manifest = candidate_model.manifest
-    candidate = models.load(manifest.version) if manifest else None
-    evaluation = evaluate_models(training_set, candidate, champion, learning_policy)
+    candidate = models.load(manifest.version).score if manifest else None
+    split = split_by_time(training_set.rows, learning_policy)
+    evaluation = examine(split, candidate, champion.score, champion.version)
+    compared = {
+        "candidate": evaluation.candidate,
+        "champion": evaluation.champion,
+        "base rate": evaluation.base_rate,
+        "churn only": evaluation.churn_only,
+    }
     return dg.MaterializeResult(
         value=evaluation,
         metadata={
@@ -88,11 +99,7 @@ def model_evaluation(
             "n_holdout_failures": evaluation.n_holdout_failures,
             "note": clean_text(evaluation.note, 500) or "none",
             "quality": dg.MetadataValue.table(
-                [
-                    dg.TableRecord({"model": name, **_shown(metrics)})
-                    for name, metrics in evaluation.by_name()
-                ],
-                schema=_QUALITY,
+                [_quality(name, metrics) for name, metrics in compared.items()], schema=_QUALITY
             ),
         },
     )
@@ -136,7 +143,9 @@ _QUALITY = dg.TableSchema(
 )
 
 
-def _shown(metrics: object) -> dict[str, float | None]:
-    names = ("brier", "average_precision", "auc", "calibration_error")
-    values = {name: getattr(metrics, name, None) for name in names}
-    return {name: None if v is None else round(v, 4) for name, v in values.items()}
+def _quality(name: str, metrics: Metrics | None) -> dg.TableRecord:
+    columns = [column.name for column in _QUALITY.columns[1:]]
+    values = {column: getattr(metrics, column, None) for column in columns}
+    return dg.TableRecord(
+        {"model": name, **{c: None if v is None else round(v, 4) for c, v in values.items()}}
+    )

@@ -5,7 +5,7 @@ Training is in `assets/learning.py`.
 
 import dagster as dg
 
-from agentci_dagster.domain.learning import LearningPolicy, training_set_of
+from agentci_dagster.domain.learning import LearningPolicy, training_rows
 from agentci_dagster.jobs import learn_from_outcomes
 from agentci_dagster.ports import Clock, Outcomes
 
@@ -25,7 +25,7 @@ def retrain(
     """One run when floor(mature outcomes / batch) has grown; the ledger's own counts are the
     memory.
     """
-    rows = training_set_of(outcomes.outcomes(), clock.now(), learning_policy).rows
+    rows = training_rows(outcomes.outcomes(), clock.now(), learning_policy).rows
     batch = len(rows) // learning_policy.retrain_every
     if batch <= int(context.cursor or 0):
         missing = (batch + 1) * learning_policy.retrain_every - len(rows)
