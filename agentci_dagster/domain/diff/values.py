@@ -1,6 +1,5 @@
-"""What a commit is and what it changes: values, path classification and the parsing of git's diff.
-
-Reading from git belongs to `adapters/git.py`; what the change is worth belongs to `features.py`.
+"""What a commit is and what it changes, as values. How they are found: the modules beside; reading
+from git: `adapters/git`.
 """
 
 from __future__ import annotations
@@ -76,7 +75,8 @@ class CommitKey:
 class Commit:
     """One commit as git records it. Everything textual in it is untrusted.
 
-    `author_id` is a digest of the author's address: enough to count experience, not to name a person.
+    `author_id` is a digest of the author's address: enough to count experience, not to name a
+    person.
     """
 
     key: CommitKey
@@ -109,7 +109,9 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class ChangedSymbol:
-    """A function or class touched by the diff; lines are 1-based and inclusive, in the new file unless removed."""
+    """A function or class touched by the diff; lines are 1-based and inclusive, in the new file
+    unless removed.
+    """
 
     qualified_name: str
     is_class: bool
@@ -152,7 +154,8 @@ class FileChange:
 class CommitDiff:
     """What a commit changes against its first parent (against nothing for a root commit).
 
-    `notes` say in plain words what was capped or odd; `is_capped` means that the diff is larger than was read,
+    `notes` say in plain words what was capped or odd; `is_capped` means that the diff is larger
+    than was read,
     which must never lower the risk.
     """
 

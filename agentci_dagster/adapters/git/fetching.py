@@ -1,0 +1,279 @@
+"""Keeping a mirror fresh: making it, fetching the watched branches, keeping what a force push took
+away, and its identity.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from agentci_dagster.adapters.command import Completed
+from agentci_dagster.adapters.git.plumbing import Plumbing, last_words
+from agentci_dagster.adapters.git.source import (
+    Source,
+    configuration_for,
+    parse_source,
+    without_secret,
+)
+from agentci_dagster.domain.errors import GitError
+from agentci_dagster.ports import BranchTip, Refreshed
+
+WATCHED = "refs/watched/"
+KEPT = "refs/kept/"
+SOURCE = "refs/source/"
+_STATE = "agentci.json"
+_ASK_TIMEOUT = timedelta(seconds=60)
+_FETCH_TIMEOUT = timedelta(minutes=15)
+_LOCK_TIMEOUT_S = 60.0
+_ADVERTISED = re.compile(rb"([0-9a-f]{40})\t(HEAD|refs/heads/[^\x00-\x20\x7f~^:?*\[\\]+)")
+_FETCH = (
+    "fetch", "--quiet", "--atomic", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+    "--no-recurse-submodules", "--update-shallow", "--stdin", "--end-of-options",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a remote has: where its HEAD points, None when unborn, and its branches by name."""
+
+    head: str | None
+    branches: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Brings one watched repository into its mirror. Everything that writes holds the mirror's
+    lock.
+    """
+
+    plumbing: Plumbing
+    repository: str
+    url: str
+    branches: tuple[str, ...]
+
+    def refresh(self) -> Refreshed:
+        """See `Mirror.refresh`."""
+        source = parse_source(self.url, self.repository)
+        with self._locked():
+            self._make(source)
+            offer = self._offer(source)
+            wanted = {n: s for n, s in offer.branches.items() if self._is_watched(n)}
+            self._bring(source, wanted, offer.head)
+            tips = self._refs(WATCHED)
+            identity = self._identity(tuple(tips.values()))
+        return Refreshed(
+            tuple(BranchTip(name, sha) for name, sha in sorted(tips.items())),
+            tuple(b for b in self.branches if not any(fnmatch.fnmatchcase(n, b) for n in tips)),
+            identity,
+        )
+
+    def bring_named(self, name: str) -> bool:
+        """Fetch one branch or tag that is not watched, for a person who asks by name; whether
+        there is one.
+        """
+        source = parse_source(self.url, self.repository)
+        with self._locked():
+            self._make(source)
+            for kind in ("heads", "tags"):
+                line = f"+refs/{kind}/{name}:{SOURCE}{kind}/{name}\n".encode()
+                fetch = (*_FETCH, source.address)
+                if not self._talk(source, fetch, line, is_failure_fine=True).returncode:
+                    return True
+        return False
+
+    def _is_watched(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, branch) for branch in self.branches)
+
+    def _make(self, source: Source) -> None:
+        """Make the mirror when it is not there; nothing of a template or of the user's settings
+        gets in.
+        """
+        folder = self.plumbing.folder
+        _write(self.plumbing.configuration, configuration_for(source))
+        if (folder / "HEAD").exists():
+            return
+        self.plumbing.ask("init", "--quiet", "--bare", "--template=", "--", str(folder))
+        # No branch of a watched repository may ever be our HEAD: some versions read attributes
+        # from it.
+        self.plumbing.ask("symbolic-ref", "HEAD", "refs/none/none")
+
+    def _offer(self, source: Source) -> Offer:
+        if source.folder is not None and not source.folder.exists():
+            raise GitError(
+                f"Repository {self.repository!r}: there is no folder {source.folder}.",
+                "correct url in [[repository]] of agentci.toml, or put the folder back",
+            )
+        ask = ("ls-remote", "--end-of-options", source.address, "HEAD", "refs/heads/*")
+        heads: dict[str, str] = {}
+        for line in self._talk(source, ask).stdout.split(b"\n"):
+            if found := _ADVERTISED.fullmatch(line):
+                # Names that are not UTF-8 cannot be configured either, so they are nobody's loss.
+                heads[found[2].decode(errors="replace")] = found[1].decode()
+        head = heads.pop("HEAD", None)
+        return Offer(
+            head, {n.removeprefix("refs/heads/"): s for n, s in heads.items() if "\ufffd" not in n}
+        )
+
+    def _bring(self, source: Source, wanted: Mapping[str, str], head: str | None) -> None:
+        before = self._refs(WATCHED)
+        gone = {name: sha for name, sha in before.items() if name not in wanted}
+        # First, because a new branch `a/b` does not fit beside an old branch `a`.
+        self._update_refs(
+            [f"update {KEPT}{sha} {sha}" for sha in gone.values()]
+            + [f"delete {WATCHED}{name}" for name in gone]
+        )
+        moved = [n for n, sha in wanted.items() if before.get(n) != sha]
+        lines = [f"+refs/heads/{n}:{WATCHED}{n}" for n in moved]
+        if head is not None and self._refs(SOURCE).get("HEAD") != head:
+            lines.append(f"+HEAD:{SOURCE}HEAD")
+        if not lines:
+            return
+        self._talk(source, (*_FETCH, source.address), "".join(f"{x}\n" for x in lines).encode())
+        self._keep_replaced(before, moved)
+        # Collects loose objects now and then; all that was ever watched is held by a ref.
+        self.plumbing.ask("gc", "--auto", "--quiet", timeout=_FETCH_TIMEOUT, is_failure_fine=True)
+
+    def _keep_replaced(self, before: Mapping[str, str], moved: Sequence[str]) -> None:
+        """A force push leaves its old commits without a branch; they may be partitions, so they
+        are kept.
+        """
+        now = self._refs(WATCHED)
+        replaced = [
+            before[name]
+            for name in moved
+            if name in before and not self._is_ancestor(before[name], now.get(name, before[name]))
+        ]
+        self._update_refs([f"update {KEPT}{sha} {sha}" for sha in replaced])
+
+    def _is_ancestor(self, old: str, new: str) -> bool:
+        ask = ("merge-base", "--is-ancestor", old, new)
+        return self.plumbing.ask(*ask, is_failure_fine=True).returncode == 0
+
+    def _identity(self, tips: Sequence[str]) -> str:
+        """A token that lasts as long as the history at the address shares a root with what was
+        there at first.
+
+        An empty repository gets its roots with its first commits and keeps its identity, so that
+        none of them is missed.
+        """
+        state = _read_state(self.plumbing.folder / _STATE)
+        shas = "".join(f"{sha}\n" for sha in tips).encode()
+        if state.get("url") == self.url and state.get("tips") == sorted(tips):
+            return str(state["identity"])
+        roots: list[str] = []
+        if tips:
+            ask = ("rev-list", "--max-parents=0", "--stdin")
+            roots = sorted(self.plumbing.ask(*ask, input=shas).stdout.decode().split())
+        known = state.get("roots") or []
+        is_same = state.get("url") == self.url and (
+            not known or not roots or set(known) & set(roots)
+        )
+        if is_same and state.get("identity"):
+            identity, roots = str(state["identity"]), known or roots
+        else:
+            identity = hashlib.sha256("\n".join([self.url, *roots]).encode()).hexdigest()[:16]
+        new = {"url": self.url, "identity": identity, "roots": roots, "tips": sorted(tips)}
+        _write(self.plumbing.folder / _STATE, json.dumps(new))
+        return identity
+
+    def _refs(self, prefix: str) -> dict[str, str]:
+        ask = ("for-each-ref", "--format=%(objectname) %(refname)", prefix)
+        lines = self.plumbing.ask(*ask).stdout.decode(errors="replace").splitlines()
+        pairs = (line.split(" ", 1) for line in lines)
+        return {name.removeprefix(prefix): sha for sha, name in pairs}
+
+    def _update_refs(self, commands: Sequence[str]) -> None:
+        if commands:
+            text = "".join(f"{command}\n" for command in dict.fromkeys(commands))
+            self.plumbing.ask("update-ref", "--stdin", input=text.encode())
+
+    def _talk(
+        self,
+        source: Source,
+        arguments: Sequence[str],
+        input: bytes = b"",  # noqa: A002 -- the name that subprocess.run has taught everyone
+        *,
+        is_failure_fine: bool = False,
+    ) -> Completed:
+        """Run a command that speaks with the remote, and tell its failure as one of the remote."""
+        timeout = _ASK_TIMEOUT if arguments[0] == "ls-remote" else _FETCH_TIMEOUT
+        done = self.plumbing.ask(
+            *arguments,
+            input=input,
+            timeout=timeout,
+            protocols=(source.protocol,),
+            is_failure_fine=True,
+        )
+        if done.returncode and not is_failure_fine:
+            raise GitError(
+                f"Repository {self.repository!r} cannot be fetched from "
+                f"{without_secret(self.url)}: {without_secret(last_words(done.stderr))}",
+                _next_step(source),
+            )
+        return done
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time, also among processes; the kernel gives the lock back when its
+        holder dies.
+        """
+        path = self.plumbing.folder.with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            deadline = time.monotonic() + _LOCK_TIMEOUT_S
+            while not _try_lock(file):
+                if time.monotonic() > deadline:
+                    raise GitError(
+                        f"The mirror of {self.repository!r} has been fetched by another process "
+                        f"for {_LOCK_TIMEOUT_S:g} s.",
+                        "wait for it; if nothing fetches, look for a hanging git process",
+                    )
+                time.sleep(0.05)
+            yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _next_step(source: Source) -> str:
+    if source.folder is not None:
+        return f"check that it is a git repository: git -C {source.folder} log -1"
+    return (
+        "check the network and that this account may read it: "
+        f"git ls-remote {without_secret(source.address)} (ssh: an agent or a key without passphrase; "
+        "https: ~/.netrc)"
+    )
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside and rename, so that nobody ever reads half a file."""
+    if path.is_file() and path.read_text() == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(text)
+    beside.replace(path)

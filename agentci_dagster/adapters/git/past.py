@@ -1,0 +1,76 @@
+"""The past of a commit's files and author: at most three processes, whatever the size of the
+history.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from agentci_dagster.adapters.git.plumbing import EMPTY_TREE, Plumbing
+from agentci_dagster.domain.diff import CommitDiff
+from agentci_dagster.domain.errors import GitError
+from agentci_dagster.domain.features import CommitFeatures, measure, touched_before
+from agentci_dagster.domain.history import LOG_FORMAT, History, PastCommit, parse_log
+
+# Enough for years of most repositories; the newest are kept, which is what recent experience
+# weighs most.
+_MAX_COMMITS = 5_000
+# A change of more files is a sweep; its measures are dominated by its width, not by one file's
+# past.
+_MAX_PATHS = 200
+_LOG = (
+    "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges", "--topo-order",
+    "--reverse", "--no-color",
+    "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
+    f"--max-count={_MAX_COMMITS}", f"--format={LOG_FORMAT}",
+)  # fmt: skip
+
+
+def measured(plumbing: Plumbing, diff: CommitDiff) -> CommitFeatures:
+    """The measures of a commit from the history before its first parent, that one included."""
+    if not diff.commit.parents:
+        return measure(diff, History())
+    parent = diff.commit.parents[0]
+    paths = touched_before(diff)[:_MAX_PATHS]
+    of_files = _log(plumbing, parent, "--full-history", paths=paths) if paths else ()
+    of_author = _by_author(plumbing, parent, diff.commit.author_id, diff.commit.key.sha)
+    # The author's commits name all files they touched, so they stand for themselves where both
+    # have them.
+    whole = {commit.sha: commit for commit in of_author}
+    history = History(whole.pop(commit.sha, commit) for commit in of_files)
+    for commit in whole.values():
+        history.add(commit)
+    return measure(diff, history, _lines_before(plumbing, parent, paths))
+
+
+def _by_author(plumbing: Plumbing, parent: str, author_id: str, sha: str) -> tuple[PastCommit, ...]:
+    ask = ("log", "--no-walk", "--max-count=1", "-s", "--format=%ae", "--end-of-options", sha)
+    address = plumbing.ask(*ask).stdout.split(b"\n")[0]
+    if not address.strip():
+        return ()
+    found = _log(plumbing, parent, "--fixed-strings", f"--author=<{os.fsdecode(address)}>")
+    # Git looks for the text anywhere in the author's line.
+    return tuple(commit for commit in found if commit.author_id == author_id)
+
+
+def _log(
+    plumbing: Plumbing, start: str, *options: str, paths: Sequence[str] = ()
+) -> tuple[PastCommit, ...]:
+    output = plumbing.ask(*_LOG, *options, "--end-of-options", start, "--", *paths).stdout
+    try:
+        return tuple(parse_log(output))
+    except ValueError as error:
+        raise GitError(f"The history before {start} could not be read: {error}.") from error
+
+
+def _lines_before(plumbing: Plumbing, parent: str, paths: Sequence[str]) -> dict[str, int]:
+    """Lines of each file in the parent's tree: what git would add to get there from nothing."""
+    if not paths:
+        return {}
+    output = plumbing.ask(
+        "diff-tree", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv",
+        "--end-of-options", EMPTY_TREE, parent, "--", *paths,
+    ).stdout  # fmt: skip
+    fields = (line.split(b"\t", 2) for line in output.split(b"\0") if line)
+    return {name.decode("utf-8", "backslashreplace"): int(n) for n, _, name in fields if n != b"-"}

@@ -1,0 +1,58 @@
+"""The diff of a commit: its values, what its paths are for, the parsing of git's output, and the
+symbols it touches.
+"""
+
+from __future__ import annotations
+
+from agentci_dagster.domain.diff.parsing import (
+    RawChange,
+    RawDiff,
+    display_name,
+    is_safe_path,
+    parse_diff,
+)
+from agentci_dagster.domain.diff.paths import classify_path, language_of
+from agentci_dagster.domain.diff.reading import (
+    ReadLimits,
+    about_reading,
+    chosen_for_reading,
+    file_change,
+    oddities,
+)
+from agentci_dagster.domain.diff.symbols import changed_symbols
+from agentci_dagster.domain.diff.values import (
+    ChangedSymbol,
+    Commit,
+    CommitDiff,
+    CommitKey,
+    FileChange,
+    FileKind,
+    FileStatus,
+    Hunk,
+    SymbolStatus,
+)
+
+__all__ = [
+    "ChangedSymbol",
+    "Commit",
+    "CommitDiff",
+    "CommitKey",
+    "FileChange",
+    "FileKind",
+    "FileStatus",
+    "Hunk",
+    "RawChange",
+    "RawDiff",
+    "ReadLimits",
+    "SymbolStatus",
+    "about_reading",
+    "changed_symbols",
+    "chosen_for_reading",
+    "classify_path",
+    "display_name",
+    "file_change",
+    "is_safe_path",
+    "language_of",
+    "oddities",
+    "parse_diff",
+]
