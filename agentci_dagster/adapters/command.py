@@ -236,6 +236,15 @@ def _close(pipe: Any) -> None:
             pipe.close()
 
 
+def _send(descriptor: int, unsent: memoryview) -> memoryview:
+    try:
+        return unsent[os.write(descriptor, unsent[:_CHUNK]) :]
+    except BlockingIOError:
+        return unsent
+    except BrokenPipeError:  # it does not want to hear more
+        return memoryview(b"")
+
+
 def _has_ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
     wait_s = 0.0005
     while not _is_zombie(process):

@@ -256,8 +256,8 @@ def _next_step(source: Source) -> str:
         return f"check that it is a git repository: git -C {source.folder} log -1"
     return (
         "check the network and that this account may read it: "
-        f"git ls-remote {without_secret(source.address)} (ssh: an agent or a key without passphrase; "
-        "https: ~/.netrc)"
+        f"git ls-remote {without_secret(source.address)} (ssh: an agent or a key without "
+        "passphrase; https: ~/.netrc)"
     )
 
 

@@ -160,10 +160,9 @@ class GitMirror:
         places = (f"{WATCHED}{name}", f"{SOURCE}heads/{name}", f"{SOURCE}tags/{name}")
         objects = (name,) if _ABBREVIATED.fullmatch(name) else ()
         for place in (plain,) if plain else (*objects, *places):
-            done = self._ready.ask(
-                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{place}{steps}^{{commit}}",
-                is_failure_fine=True,
-            )  # fmt: skip
+            wanted = f"{place}{steps}^{{commit}}"
+            ask = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+            done = self._ready.ask(*ask, is_failure_fine=True)
             sha = done.stdout.decode(errors="replace").strip().split("\n")[-1]
             if not done.returncode and _SHA.fullmatch(sha):
                 return sha

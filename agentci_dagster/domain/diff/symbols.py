@@ -33,8 +33,8 @@ def changed_symbols(
         hunks: changed regions without context lines.
 
     Returns:
-        One symbol per qualified name (`Class.method`, `outer.inner`). A class counts as changed when
-        anything in it did.
+        One symbol per qualified name (`Class.method`, `outer.inner`). A class counts as changed
+        when anything in it did.
 
     Raises:
         ValueError: one of the versions is not valid Python, or is nested too deeply to be read.
