@@ -86,10 +86,14 @@ class ValueFiles:
             _replace(path, lambda file: file.write_text(text, encoding="utf-8"))
         return path
 
-    def load(self, type_: type[T], asset: str, key: CommitKey | None = None) -> T:
+    def find(self, asset: str, kind: type[T], key: CommitKey | None = None) -> T | None:
+        """Read the value; None when it was never made."""
+        return self.load(asset, kind, key) if self.has(asset, key) else None
+
+    def load(self, asset: str, kind: type[T], key: CommitKey | None = None) -> T:
         """Read the value; raises UsageError when it was never made."""
-        if not _is_frame(type_):
-            return load_json(type_, self.text(asset, key))
+        if not _is_frame(kind):
+            return load_json(kind, self.text(asset, key))
         import pandas as pd
 
         path = self.path(asset, key, "parquet")

@@ -1,4 +1,4 @@
-"""Delivery metrics and failure trends from settled outcomes; every rate with numerator, denominator, window and interval."""
+"""The values of trends: policy, rates, durations, metrics. Computing them: beside this file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ class TrendPolicy:
     """DORA's usual month."""
     min_deployments: int = 5
     """Fewer deployments give "not enough data", not a number."""
+    min_recoveries: int = 1
+    """Failures are rare: already one recovery is told, with its count beside it."""
     confidence: float = 0.95
     """Of every interval."""
+    most_paths: int = 20
+    """Folders listed, most failures first: what fits a screen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share with its counts and a Wilson score interval (Wilson, 1927); `value` is None when there is too little data."""
+    """A share with its counts and a Wilson score interval (Wilson, 1927).
+
+    `value` is None when there is too little data; the window is that of the value that holds it.
+    """
 
     numerator: int
     denominator: int
@@ -31,7 +38,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """Median and 90th percentile in seconds with the count behind them; None when there is too little data."""
+    """Median and 90th percentile in seconds with their count; None with too little data."""
 
     n: int
     median_s: float | None

@@ -1,4 +1,4 @@
-"""What finally happened to a commit: outcome, cause class and the label that learning may use."""
+"""The values of an outcome: endings, cause classes, the settled fate. Deciding: `conclude.py`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,23 @@
+"""What finally happened to a commit: ending, cause class and the label that learning may use."""
+
+from __future__ import annotations
+
+from agentci_dagster.domain.outcome.conclude import Known, conclude, reverted_sha
+from agentci_dagster.domain.outcome.values import (
+    CauseClass,
+    DeployOutcome,
+    Ending,
+    StageTime,
+    is_settled_for_good,
+)
+
+__all__ = [
+    "CauseClass",
+    "DeployOutcome",
+    "Ending",
+    "Known",
+    "StageTime",
+    "conclude",
+    "is_settled_for_good",
+    "reverted_sha",
+]
