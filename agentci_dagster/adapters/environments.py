@@ -47,6 +47,8 @@ class Environment:
     project: Project
     read_only: tuple[Path, ...]
     """What the sandbox must be able to read."""
+    build_seconds: float = 0.0
+    """What making it took when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Environments:
             trouble=trouble,
             project=project,
             read_only=(home, tools),
+            build_seconds=_build_seconds(home),
         )
 
     def tools(self) -> Path:
@@ -148,6 +151,7 @@ class Environments:
         return False
 
     def _build(self, checkout: Path, project: Project, tools: Path, home: Path) -> None:
+        started = time.monotonic()
         beside = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
         troubles: list[str] = []
         try:
@@ -164,6 +168,7 @@ class Environments:
             self._compile(site)
             if troubles:
                 (beside / "trouble").write_text(" ".join(troubles)[:4000])
+            (beside / "build_seconds").write_text(f"{time.monotonic() - started:.3f}")
             beside.rename(home)
         except OSError as e:
             shutil.rmtree(beside, ignore_errors=True)
@@ -282,6 +287,13 @@ def _closure(names: Sequence[str]) -> Iterator[metadata.Distribution]:
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 waiting.append(requirement.name)
         yield distribution
+
+
+def _build_seconds(home: Path) -> float:
+    try:
+        return float((home / "build_seconds").read_text())
+    except (FileNotFoundError, ValueError):
+        return 0.0
 
 
 @contextmanager
