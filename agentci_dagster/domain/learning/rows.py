@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.learning.values import (
@@ -16,7 +17,9 @@ from agentci_dagster.domain.learning.values import (
     TrainingRow,
     TrainingRows,
 )
-from agentci_dagster.domain.outcome import DeployOutcome
+
+if TYPE_CHECKING:
+    from agentci_dagster.domain.outcome import DeployOutcome
 
 
 def training_rows(

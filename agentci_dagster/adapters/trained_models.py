@@ -1,0 +1,290 @@
+"""The two kinds of trained model: how they are fitted with scikit-learn, and how they score.
+
+Which kind is used is decided by the number of rows. Files and manifests belong to `model_files.py`.
+Importing this module imports no scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agentci_dagster.domain.features import CommitFeatures
+from agentci_dagster.domain.learning import TrainingRow
+from agentci_dagster.domain.risk import (
+    Contribution,
+    LogisticPrior,
+    Scored,
+    probability_of,
+    strongest_first,
+)
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    Floats = NDArray[float64]
+
+BOOSTED_FROM_ROWS = 200
+"""Fewer rows than this cannot carry trees; the prior does, corrected by what the rows show."""
+
+# Kinds of files that the prior's data does not know, so that only evidence of the repository's own
+# can say what they are worth.
+_EXTRAS = (
+    "test_files",
+    "dependency_files",
+    "migration_files",
+    "configuration_files",
+    "ci_files",
+    "container_files",
+    "earlier_fixes",
+)
+
+_MEASURES = tuple(f.name for f in fields(CommitFeatures) if f.name != "is_capped")
+"""A capped diff is a guard rule of its own; its measures are lower bounds."""
+
+_NEVER_LOWER = frozenset(
+    {
+        "lines_added",
+        "lines_deleted",
+        "files",
+        "directories",
+        "subsystems",
+        "is_fix",
+        "earlier_fixes",
+    }
+)
+"""Measures that may only raise the risk: churn and spread, and the word "fix" that anybody can
+write into a message.
+"""
+
+
+class AnchoredModel:
+    """Logistic regression on the prior's log-odds and a few measures that the prior does not know.
+
+    It starts from the prior: each row is also seen as a pair of pseudo-outcomes weighted by the
+    prior's own probability, worth ten outcomes in all (a catalytic prior after Huang, Stein,
+    Rubin & Kou, 2020), so that few rows move it little and many rows move it freely. Contributions
+    are exact: the prior's, times the learnt slope, and one per extra measure.
+    """
+
+    kind: ClassVar[str] = "anchored-logistic"
+    trusted_types: ClassVar[tuple[str, ...]] = ()
+
+    # The ridge falls on the extra measures, hardly on the prior's slope.
+    _PRIOR_SCALE: ClassVar[float] = 4.0
+    _PSEUDO_OUTCOMES: ClassVar[float] = 10.0
+
+    def __init__(self, version: str, prior: LogisticPrior, parts: Mapping[str, Any]) -> None:
+        regression = parts["regression"]
+        weights = [float(w) for w in regression.coef_[0]]
+        self.version = version
+        self._prior = prior
+        self._slope = weights[0] * self._PRIOR_SCALE
+        self._intercept = float(regression.intercept_[0])
+        self._weights = dict(zip(_EXTRAS, weights[1:], strict=True))
+        self._medians = dict(zip(_EXTRAS, (float(m) for m in parts["medians"]), strict=True))
+
+    @staticmethod
+    def features(prior: LogisticPrior) -> tuple[str, ...]:
+        return (*prior.features, *_EXTRAS)
+
+    @classmethod
+    def fit(cls, rows: Sequence[TrainingRow], prior: LogisticPrior, seed: int) -> dict[str, Any]:
+        """The parts to store: a fitted regression and the medians of the extra measures."""
+        import numpy as np
+        from sklearn.linear_model import LogisticRegression
+
+        anchors = np.array([prior.log_odds(row.features) for row in rows])
+        extras = np.array([[_log(row.features, name) for name in _EXTRAS] for row in rows])
+        design = np.column_stack([anchors * cls._PRIOR_SCALE, extras])
+        labels = np.array([row.label for row in rows])
+        believed = np.array([probability_of(z) for z in anchors])
+        worth = cls._PSEUDO_OUTCOMES / len(rows)
+
+        def fit(columns: Floats) -> Any:
+            return LogisticRegression(C=1.0, max_iter=1000, random_state=seed).fit(
+                np.vstack([columns, columns, columns]),
+                np.concatenate([labels, np.ones_like(labels), np.zeros_like(labels)]),
+                np.concatenate([np.ones(len(rows)), believed * worth, (1 - believed) * worth]),
+            )
+
+        regression = fit(design)
+        if regression.coef_[0][0] < 0:
+            # Evidence against the prior may silence it, never turn it: more churn lowers nothing.
+            regression = fit(design * np.array([0.0] + [1.0] * len(_EXTRAS)))
+        return {"regression": regression, "medians": np.median(extras, axis=0)}
+
+    @property
+    def median_log_odds(self) -> float:
+        """Log-odds of the usual commit, from which contributions count."""
+        return (
+            self._intercept
+            + self._slope * self._prior.median_log_odds
+            + sum(self._weights[name] * self._medians[name] for name in _EXTRAS)
+        )
+
+    def score(self, features: CommitFeatures) -> Scored:
+        contributions = [
+            replace(c, log_odds=c.log_odds * self._slope)
+            for c in self._prior.contributions(features)
+        ]
+        contributions += [
+            Contribution(
+                name,
+                getattr(features, name),
+                self._weights[name] * (_log(features, name) - self._medians[name]),
+            )
+            for name in _EXTRAS
+        ]
+        total = self.median_log_odds + sum(c.log_odds for c in contributions)
+        return Scored(probability_of(total), strongest_first(contributions))
+
+
+class BoostedModel:
+    """Gradient-boosted histograms on all measures and the prior's log-odds, then calibrated.
+
+    The trees are fitted on the earlier four fifths of the rows, a logistic calibration (Platt,
+    1999) on the latest fifth. Churn, spread and the prior's log-odds are monotone: they never
+    lower the risk.
+
+    Contributions: measures go one by one from the training median to the commit's value, once
+    forwards and once backwards through the list, and each gets the mean of the two changes that it
+    made. They sum exactly to the commit's log-odds less the median commit's; with interactions
+    other orders would share them out a little differently.
+    """
+
+    kind: ClassVar[str] = "boosted-histograms"
+    trusted_types: ClassVar[tuple[str, ...]] = (
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    )
+
+    _CALIBRATION_SHARE: ClassVar[float] = 0.2
+    _LEAST_CALIBRATION_FAILURES: ClassVar[int] = 5
+
+    def __init__(self, version: str, prior: LogisticPrior, parts: Mapping[str, Any]) -> None:
+        self.version = version
+        self._prior = prior
+        self._trees = parts["trees"]
+        self._slope = float(parts["slope"])
+        self._intercept = float(parts["intercept"])
+        self._medians = dict(zip(_MEASURES, (float(m) for m in parts["medians"]), strict=True))
+
+    @staticmethod
+    def features(prior: LogisticPrior) -> tuple[str, ...]:  # noqa: ARG004  the same shape as AnchoredModel's
+        return ("prior_log_odds", *_MEASURES)
+
+    @classmethod
+    def fit(cls, rows: Sequence[TrainingRow], prior: LogisticPrior, seed: int) -> dict[str, Any]:
+        """The parts to store: trees, the two numbers of their calibration, medians."""
+        import numpy as np
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        ordered = sorted(rows, key=lambda row: (row.committed_at, row.key))
+        labels = np.array([row.label for row in ordered])
+        matrix = _matrix([row.features for row in ordered], prior)
+        at = len(ordered) - round(cls._CALIBRATION_SHARE * len(ordered))
+        is_separable = 0 < labels[:at].sum() < at
+        trees = HistGradientBoostingClassifier(
+            learning_rate=0.05,
+            max_iter=120,
+            max_leaf_nodes=8,
+            min_samples_leaf=20,
+            l2_regularization=1.0,
+            monotonic_cst=[1] + [int(name in _NEVER_LOWER) for name in _MEASURES],
+            early_stopping=False,
+            random_state=seed,
+        )
+        if is_separable:
+            trees.fit(matrix[:at], labels[:at])
+            slope, intercept = cls._calibrate(trees.decision_function(matrix[at:]), labels[at:])
+        else:
+            trees.fit(matrix, labels)
+            slope, intercept = 1.0, 0.0
+        return {
+            "trees": trees,
+            "slope": slope,
+            "intercept": intercept,
+            "medians": _medians(matrix[:, 1:]),
+        }
+
+    @classmethod
+    def _calibrate(cls, log_odds: Floats, labels: Floats) -> tuple[float, float]:
+        from sklearn.linear_model import LogisticRegression
+
+        n_failures = int(labels.sum())
+        if min(n_failures, len(labels) - n_failures) < cls._LEAST_CALIBRATION_FAILURES:
+            return 1.0, 0.0
+        fitted = LogisticRegression(C=1.0).fit(log_odds.reshape(-1, 1), labels)
+        slope = float(fitted.coef_[0][0])
+        return (slope, float(fitted.intercept_[0])) if slope > 0 else (1.0, 0.0)
+
+    def score(self, features: CommitFeatures) -> Scored:
+        usual = CommitFeatures(**{**self._medians, "is_capped": 0.0})
+        forwards = self._changes(usual, features, _MEASURES)
+        backwards = self._changes(usual, features, _MEASURES[::-1])
+        contributions = [
+            Contribution(name, getattr(features, name), (forwards[name] + backwards[name]) / 2)
+            for name in _MEASURES
+        ]
+        return Scored(probability_of(self._log_odds([features])[0]), strongest_first(contributions))
+
+    @property
+    def median_log_odds(self) -> float:
+        """Log-odds of the usual commit, from which contributions count."""
+        return self._log_odds([CommitFeatures(**{**self._medians, "is_capped": 0.0})])[0]
+
+    def _changes(
+        self, usual: CommitFeatures, features: CommitFeatures, order: Sequence[str]
+    ) -> dict[str, float]:
+        steps = [usual]
+        for name in order:
+            steps.append(replace(steps[-1], **{name: getattr(features, name)}))
+        log_odds = self._log_odds(steps)
+        return {
+            name: after - before
+            for name, before, after in zip(order, log_odds, log_odds[1:], strict=False)
+        }
+
+    def _log_odds(self, commits: Sequence[CommitFeatures]) -> list[float]:
+        raw = self._trees.decision_function(_matrix(commits, self._prior))
+        return [float(self._slope * z + self._intercept) for z in raw]
+
+
+KINDS: Mapping[str, type[AnchoredModel] | type[BoostedModel]] = {
+    AnchoredModel.kind: AnchoredModel,
+    BoostedModel.kind: BoostedModel,
+}
+
+
+def kind_for(n_rows: int) -> type[AnchoredModel] | type[BoostedModel]:
+    """The kind of model that so many rows can carry."""
+    return AnchoredModel if n_rows < BOOSTED_FROM_ROWS else BoostedModel
+
+
+def _log(features: CommitFeatures, name: str) -> float:
+    import math
+
+    return math.log1p(max(0.0, float(getattr(features, name))))
+
+
+def _matrix(commits: Sequence[CommitFeatures], prior: LogisticPrior) -> Floats:
+    """`n_commits x (1 + n_measures)`: the prior's log-odds, then the measures, unknown as NaN."""
+    import numpy as np
+
+    value: Callable[[CommitFeatures, str], float] = lambda commit, name: (  # noqa: E731  one line, used once
+        float("nan") if getattr(commit, name) is None else float(getattr(commit, name))
+    )
+    return np.array(
+        [[prior.log_odds(c), *(value(c, name) for name in _MEASURES)] for c in commits],
+        dtype=float,
+    )
+
+
+def _medians(measures: Floats) -> Floats:
+    """Medians of the known values; 0 where no row knows any."""
+    import numpy as np
+
+    known = [column[~np.isnan(column)] for column in measures.T]
+    return np.array([float(np.median(column)) if column.size else 0.0 for column in known])
