@@ -4,7 +4,6 @@
 
 import dagster as dg
 
-from agentci_dagster.partitions import commits
 
 COMMIT_ASSETS = (
     "commit_diff",
@@ -25,7 +24,6 @@ _MAX_RUNTIME_S = 3600
 deliver_commit = dg.define_asset_job(
     "deliver_commit",
     selection=dg.AssetSelection.assets(*COMMIT_ASSETS),
-    partitions_def=commits,
     executor_def=dg.in_process_executor,
     description="Carries one commit from its diff to its outcome.",
     tags={"dagster/max_runtime": _MAX_RUNTIME_S},
@@ -34,7 +32,6 @@ deliver_commit = dg.define_asset_job(
 analyse_commit = dg.define_asset_job(
     "analyse_commit",
     selection=dg.AssetSelection.assets("commit_diff", "risk_score"),
-    partitions_def=commits,
     executor_def=dg.in_process_executor,
     description="Reads and scores a commit, deploys nothing. The job for backfills over history.",
     tags={"dagster/max_runtime": _MAX_RUNTIME_S},

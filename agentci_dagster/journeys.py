@@ -17,7 +17,7 @@ from agentci_dagster.domain.outcome import DeployOutcome, Known, conclude
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.rollout import Deployment
 from agentci_dagster.domain.selection import TestReport
-from agentci_dagster.ports import AssetValues, EventLog
+from agentci_dagster.ports import AssetValues, EventLog, RolloutJournal
 
 APPROVAL = "approval"
 """Kind of the ledger event in which a person approves or rejects one commit."""
@@ -29,6 +29,7 @@ class Journeys:
 
     values: AssetValues
     log: EventLog
+    journal: RolloutJournal
 
     def known(
         self, key: CommitKey, *, run_id: str = "", error: str = "", branch: str = ""
@@ -44,6 +45,7 @@ class Journeys:
             deployment=self.values.find("deployment", Deployment, key),
             health=self.values.find("health_report", HealthReport, key),
             approval=self.approval(key),
+            rollout=next(reversed(self.journal.rollouts(key=key)), None),
             run_id=run_id,
             error=error,
             branch=branch,

@@ -133,9 +133,6 @@ class TestBench(Protocol):
     def checkout(self, key: CommitKey) -> AbstractContextManager[Checkout]:
         """A throwaway checkout, removed afterwards, with the cached environment for its lock."""
 
-    def sources(self, checkout: Checkout) -> dict[str, str]:
-        """The Python files of the checkout by repository path, for choosing tests; huge files are left out."""
-
     def run(
         self, checkout: Checkout, plan: TestPlan, extra: Sequence[Candidate], timeout: timedelta
     ) -> TestRun:

@@ -66,7 +66,7 @@ class Resources:
     def journeys(self) -> Journeys:
         from agentci_dagster.journeys import Journeys
 
-        return Journeys(self.values, self.ledger)
+        return Journeys(self.values, self.ledger, self.ledger)
 
     @cached_property
     def mirrors(self) -> Mirrors:

@@ -39,8 +39,11 @@ def deployment(
             "migrations": ", ".join(begun.migrations) or "none",
             "seconds": begun.seconds,
             "note": clean_text(begun.note, 500),
-            "log_tail": dg.MetadataValue.md(
-                f"```\n{clean_text(begun.log_tail, 4_000, keep_newlines=True)}\n```"
-            ),
+            "log_tail": dg.MetadataValue.md(_code(begun.log_tail)),
         },
     )
+
+
+def _code(text: str) -> str:
+    fenced = clean_text(text, 4_000).replace("```", "'''")
+    return f"```\n{fenced}\n```" if text else "none"

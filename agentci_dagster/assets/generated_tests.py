@@ -5,13 +5,13 @@ from datetime import timedelta
 import dagster as dg
 
 from agentci_dagster.domain.diff import CommitDiff
-from agentci_dagster.domain.generated_tests import GeneratedTests, nothing_to_write
-from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.domain.generated_tests import GeneratedTests
+from agentci_dagster.domain.generated_tests.need import nothing_to_write
+from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
-from agentci_dagster.domain.routing import Route
-from agentci_dagster.domain.selection import TestReport, choose_tests, judge, tests_not_needed
+from agentci_dagster.domain.selection import SelectionMode, TestReport, choose_tests, judge
 from agentci_dagster.partitions import commit_asset, key_of
-from agentci_dagster.ports import Mirrors, TestBench, TestWriter
+from agentci_dagster.ports import Mirror, Mirrors, TestBench, TestWriter
 from agentci_dagster.settings import Catalogue
 
 
@@ -61,18 +61,26 @@ def test_report(
 ) -> dg.MaterializeResult[TestReport]:
     """What the repository's own and the generated tests say about the commit."""
     rules = catalogue.tests(key_of(context).repository)
-    plan = choose_tests(commit_diff, mirrors.of(key_of(context).repository), risk_score.route)
-    if risk_score.route is Route.SKIP:
-        report = tests_not_needed(commit_diff, plan)
-    else:
+    files, sources = _tree(mirrors.of(key_of(context).repository), commit_diff.key.sha)
+    plan = choose_tests(commit_diff, files, sources, risk_score.route)
+    run = None
+    if plan.mode is not SelectionMode.NONE or generated_tests.kept:
         with test_bench.checkout(commit_diff.key) as checkout:
             limit = timedelta(seconds=rules.timeout_s)
             run = test_bench.run(checkout, plan, generated_tests.kept, limit)
-        report = judge(commit_diff, plan, run, generated_tests, withhold=rules.withhold_on_findings)
+    report = judge(
+        commit_diff, plan, run, generated_tests, withhold_on_findings=rules.withhold_on_findings
+    )
     return dg.MaterializeResult(value=report, metadata=_told(report))
 
 
 test_report.__test__ = False  # type: ignore[attr-defined]  # an asset, not a test of pytest's
+
+
+def _tree(mirror: Mirror, sha: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    files = mirror.files(sha)
+    contents = mirror.read_all(sha, [path for path in files if path.endswith(".py")])
+    return files, {path: data.decode(errors="replace") for path, data in contents.items()}
 
 
 def _told(report: TestReport) -> dict[str, dg.MetadataValue | str | int | float]:
@@ -86,7 +94,7 @@ def _told(report: TestReport) -> dict[str, dg.MetadataValue | str | int | float]
         "seconds": report.seconds,
         "isolation": report.isolation.value,
         "selection": dg.MetadataValue.md(
-            "\n".join(f"- {clean_text(r, 300)}" for r in report.plan.reasons) or "none"
+            "\n".join(f"- {clean_markdown(r, 300)}" for r in report.plan.reasons) or "none"
         ),
         "failures": _code("\n\n".join(f"{f.test}\n{f.message}" for f in report.failures)),
     }
@@ -96,5 +104,5 @@ def _told(report: TestReport) -> dict[str, dg.MetadataValue | str | int | float]
 
 
 def _code(text: str) -> dg.MetadataValue:
-    fenced = clean_text(text, 8_000, keep_newlines=True).replace("```", "'''")
+    fenced = clean_text(text, 8_000).replace("```", "'''")
     return dg.MetadataValue.md(f"```python\n{fenced}\n```" if text else "none")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from agentci_dagster.domain.diff import CommitDiff
 from agentci_dagster.domain.image import Image, nothing_to_build
-from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.domain.selection import TestReport
@@ -43,7 +43,7 @@ def image(
             "failure": clean_text(built.failure, 500) or "none",
             "schema_findings": dg.MetadataValue.md(
                 "\n".join(
-                    f"- {clean_text(f'{f.path}:{f.line}: {f.problem}', 300)}"
+                    f"- {clean_markdown(f'{f.path}:{f.line}: {f.problem}', 300)}"
                     for f in built.schema_findings
                 )
                 or "none"

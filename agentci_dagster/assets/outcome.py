@@ -4,8 +4,9 @@ import dagster as dg
 
 from agentci_dagster.domain.outcome import DeployOutcome
 from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.journeys import Journeys
 from agentci_dagster.partitions import commit_asset, key_of
-from agentci_dagster.ports import Clock, Journeys, Outcomes
+from agentci_dagster.ports import Clock, Outcomes
 
 
 # The values of a commit that a gate stopped are missing, and an input would then refuse to load:

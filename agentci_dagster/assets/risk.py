@@ -6,7 +6,7 @@ The judgement is in `domain/risk.py`.
 import dagster as dg
 
 from agentci_dagster.domain.diff import CommitDiff
-from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.domain.plain_text import clean_markdown
 from agentci_dagster.domain.risk import RiskScore, assess
 from agentci_dagster.domain.routing import RiskPolicy, policy_digest
 from agentci_dagster.partitions import commit_asset, key_of
@@ -76,4 +76,6 @@ _CONTRIBUTIONS = dg.TableSchema(
 
 
 def _bullets(lines: tuple[str, ...]) -> dg.MetadataValue:
-    return dg.MetadataValue.md("\n".join(f"- {clean_text(line, 300)}" for line in lines) or "none")
+    return dg.MetadataValue.md(
+        "\n".join(f"- {clean_markdown(line, 300)}" for line in lines) or "none"
+    )

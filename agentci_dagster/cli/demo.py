@@ -56,7 +56,7 @@ def _line(played: Played) -> str:
         route=outcome.route.value if outcome and outcome.route else "",
         ending=outcome.ending.value if outcome else "not settled",
         cause=outcome.cause.value if outcome and outcome.cause else "",
-        seconds=played.seconds,
+        seconds=played.seconds or 0.0,
     )
 
 
@@ -84,7 +84,7 @@ def _document(result: Result) -> dict[str, object]:
                 "number": p.step.number,
                 "title": p.step.title,
                 "commit": str(p.key),
-                "seconds": round(p.seconds, 2),
+                "seconds": p.seconds,
                 "outcome": asdict(p.outcome) if p.outcome else None,
                 "differences": list(p.differences),
             }

@@ -81,7 +81,7 @@ def deliver(resources: Resources, key: CommitKey, until: str, tell: Tell) -> Del
         outcome = resources.journeys.conclude(key, resources.clock.now(), error=error)
     if outcome is not None and until == COMMIT_ASSETS[-1]:
         outcome = resources.ledger.settle(outcome)
-    made = {a: json.loads(t) for a in wanted if (t := values.text(a, key)) is not None}
+    made = {a: json.loads(values.text(a, key)) for a in wanted if values.has(a, key)}
     return Delivered({"values": made, "error": error}, outcome, error)
 
 

@@ -8,7 +8,6 @@ import typer
 
 from agentci_dagster.cli.commits import find_commit
 from agentci_dagster.cli.printing import ConfigOption, JsonFlag, console
-from agentci_dagster.domain.errors import UsageError
 
 
 def show(
@@ -23,10 +22,6 @@ def show(
     resources = open_resources(config)
     key = find_commit(resources, rev) if rev else None
     text = resources.values.text(asset, key)
-    if text is None:
-        known = ", ".join(resources.values.assets()) or "none yet"
-        of = f" for {key}" if key else ""
-        raise UsageError(f"{asset} has no value{of}.", f"choose one of: {known}")
     if as_json:
         typer.echo(text)
     else:

@@ -47,8 +47,12 @@ class Played:
     key: CommitKey
     outcome: DeployOutcome | None
     differences: Sequence[str]
-    seconds: float
-    """From push to outcome."""
+    pushed_at: datetime
+
+    @property
+    def seconds(self) -> float | None:
+        """From push to outcome."""
+        return (self.outcome.settled_at - self.pushed_at).total_seconds() if self.outcome else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,13 @@ def play(resources: Resources, tell: Tell) -> Result:
 
 def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[Played]:
     """Push each commit once the one before is in traffic or settled, and none is behind that."""
-    pushed: list[tuple[Step, CommitKey, float]] = []
+    pushed: list[tuple[Step, CommitKey, datetime]] = []
     told = 0
     at = datetime.now(UTC).replace(microsecond=0)
     for step in STEPS:
         at = max(at + timedelta(seconds=1), datetime.now(UTC))
         key = CommitKey(NAME, scenario.push(step, at))
-        pushed.append((step, key, time.monotonic()))
+        pushed.append((step, key, datetime.now(UTC)))
         _wait(lambda k=key: _is_out_of_the_way(resources, k), f"{key} ({step.title})")
         while told < len(pushed) and resources.ledger.outcome(pushed[told][1]) is not None:
             yield _told(resources, scenario, pushed[told], tell)
@@ -131,7 +135,7 @@ def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[
 
 
 def _told(
-    resources: Resources, scenario: Scenario, entry: tuple[Step, CommitKey, float], tell: Tell
+    resources: Resources, scenario: Scenario, entry: tuple[Step, CommitKey, datetime], tell: Tell
 ) -> Played:
     step, key, pushed_at = entry
     outcome = resources.ledger.outcome(key)
@@ -141,8 +145,7 @@ def _told(
         deployment=resources.values.find("deployment", Deployment, key),
         reverted_sha=scenario.reverted_sha(step),
     )
-    seconds = time.monotonic() - pushed_at
-    played = Played(step, key, outcome, scenario.check(step, seen), seconds)
+    played = Played(step, key, outcome, scenario.check(step, seen), pushed_at)
     tell(played)
     return played
 
