@@ -1,17 +1,22 @@
-"""The rollout as a state machine: releases, plans per route, and which transitions are allowed. Pure; driving it: `rollouts.py`."""
+"""The rollout as a state machine: releases, plans per route, and which transitions are allowed.
+Pure; driving it: `rollouts.py`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.domain.health import CanaryPolicy
 from agentci_dagster.domain.routing import Route
 
 
 class RolloutState(StrEnum):
-    """Where a rollout stands. The journal holds the state that is being entered: intent before effect."""
+    """Where a rollout stands. The journal holds the state that is being entered: intent before
+    effect.
+    """
 
     OPENED = "opened"
     MIGRATING = "migrating"
@@ -31,10 +36,14 @@ class RolloutState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One started version of a service. `process_id` and `started_ticks` together identify a process for ever."""
+    """One started version of a service. `process_id` and `started_ticks` together identify a
+    process for ever.
+    """
 
     name: str
-    """Unique per environment, `<short sha>-<generation>`; the router's and the events' name for it."""
+    """Unique per environment, `<short sha>-<generation>`; the router's and the events' name for
+    it.
+    """
     key: CommitKey
     artefact: str
     artefact_digest: str
@@ -48,7 +57,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One increase of the canary's share of traffic (fraction) and the least time watched there (seconds)."""
+    """One increase of the canary's share of traffic (fraction) and the least time watched there
+    (seconds).
+    """
 
     weight: float
     seconds: float
@@ -89,7 +100,9 @@ class DeploymentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The canary that stands beside the live release, ready and without traffic, or why there is none."""
+    """The canary that stands beside the live release, ready and without traffic, or why there is
+    none.
+    """
 
     key: CommitKey
     environment: str
@@ -102,3 +115,97 @@ class Deployment:
     seconds: float
     note: str
     log_tail: str = ""
+
+
+class Happening(StrEnum):
+    """What can happen to a rollout; `react` says what follows."""
+
+    BEGUN = "begun"
+    MIGRATED = "migrated"
+    ANSWERED = "answered"
+    """The canary answered its health path and stands in the router without traffic."""
+    STEP_PASSED = "step_passed"
+    """The next step may be entered; from READY: the first one."""
+    SUSPECTED = "suspected"
+    """At full weight something looks wrong: back to the last step that compares."""
+    WATCH_PASSED = "watch_passed"
+    FAILED = "failed"
+    """A fail verdict, a missed deadline, an expired lease, a person's word, an error of ours: all
+    the same here.
+    """
+    SETTLED = "settled"
+    """The effects of PROMOTING or ROLLING_BACK are done."""
+
+
+def plan_for(route: Route, policy: CanaryPolicy, *, is_first: bool = False) -> tuple[Step, ...]:
+    """The steps of traffic for a route; the last one has full weight and is the watch.
+
+    A first deployment has nothing to compare with and begins at full weight. `skip` has no steps. A
+    commit on `hold` that a person approved walks the guarded plan.
+    """
+    if route is Route.SKIP:
+        return ()
+    watch_s = policy.fast_watch_s if route is Route.FAST else policy.watch_s
+    full = Step(1.0, watch_s)
+    if is_first:
+        return (full,)
+    if route is Route.FAST:
+        return (Step(0.5, policy.fast_bake_s), full)
+    half = Step(0.5, policy.step_s)
+    if route is Route.STANDARD:
+        return (half, full)
+    return (Step(0.1, policy.step_s), half, full)
+
+
+def react(
+    rollout: Rollout, happening: Happening, at: datetime, *, reason: str = "", cause: str = ""
+) -> Rollout:
+    """The rollout after something happened.
+
+    From PROMOTING the way leads forward only: the live release has changed already. Every state
+    before it answers FAILED with ROLLING_BACK, from which nothing leads but SETTLED.
+
+    Raises:
+        ValueError: when it cannot happen in this state.
+    """
+    state, index = _next(rollout, happening)
+    return replace(
+        rollout,
+        state=state,
+        step_index=index,
+        updated_at=at,
+        reason=reason or rollout.reason,
+        cause=cause or rollout.cause,
+    )
+
+
+def _next(rollout: Rollout, happening: Happening) -> tuple[RolloutState, int]:
+    state, index = rollout.state, rollout.step_index
+    if happening is Happening.FAILED and not state.is_final:
+        is_settling = state in {RolloutState.PROMOTING, RolloutState.ROLLING_BACK}
+        return (state if is_settling else RolloutState.ROLLING_BACK), index
+    if happening is Happening.STEP_PASSED and state is RolloutState.READY:
+        return _entered(rollout, 0)
+    if happening is Happening.STEP_PASSED and state is RolloutState.STEPPING:
+        return _entered(rollout, index + 1)
+    if happening is Happening.SUSPECTED and state is RolloutState.WATCHING and index > 0:
+        return RolloutState.STEPPING, index - 1
+    following = _PLAIN.get((state, happening))
+    if following is None:
+        raise ValueError(f"a rollout that is {state} cannot take '{happening}'")
+    return following, index
+
+
+def _entered(rollout: Rollout, index: int) -> tuple[RolloutState, int]:
+    is_last = index == len(rollout.steps) - 1
+    return (RolloutState.WATCHING if is_last else RolloutState.STEPPING), index
+
+
+_PLAIN = {
+    (RolloutState.OPENED, Happening.BEGUN): RolloutState.MIGRATING,
+    (RolloutState.MIGRATING, Happening.MIGRATED): RolloutState.STARTING,
+    (RolloutState.STARTING, Happening.ANSWERED): RolloutState.READY,
+    (RolloutState.WATCHING, Happening.WATCH_PASSED): RolloutState.PROMOTING,
+    (RolloutState.PROMOTING, Happening.SETTLED): RolloutState.PROMOTED,
+    (RolloutState.ROLLING_BACK, Happening.SETTLED): RolloutState.ROLLED_BACK,
+}
