@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agentci_dagster.domain.outcome.conclude import Known, conclude, reverted_sha
 from agentci_dagster.domain.outcome.values import (
     CauseClass,
     DeployOutcome,
@@ -10,6 +9,10 @@ from agentci_dagster.domain.outcome.values import (
     StageTime,
     is_settled_for_good,
 )
+
+# isort: split
+# After the values: concluding reads the health report, and health names its causes from here.
+from agentci_dagster.domain.outcome.conclude import Known, conclude, reverted_sha
 
 __all__ = [
     "CauseClass",

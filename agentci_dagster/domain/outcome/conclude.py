@@ -12,7 +12,7 @@ from datetime import datetime
 from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileKind
 from agentci_dagster.domain.gates import Approval, image_gate, risk_gate, test_gate
 from agentci_dagster.domain.generated_tests import GeneratedTests
-from agentci_dagster.domain.health import HealthReport
+from agentci_dagster.domain.health.values import HealthReport
 from agentci_dagster.domain.image import Image
 from agentci_dagster.domain.outcome.values import CauseClass, DeployOutcome, Ending, StageTime
 from agentci_dagster.domain.risk import RiskScore
