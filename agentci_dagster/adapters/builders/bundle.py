@@ -74,7 +74,7 @@ class Blame(StrEnum):
 
 
 def blame(trouble: str) -> Blame:
-    """Whose fault uv's words tell of: what cannot be reached is ours, what has no solution is not."""
+    """Whose fault uv tells of: what is out of reach is ours, what has no solution is not."""
     if not trouble or trouble.endswith(_ONLY_TESTS):
         return Blame.NOBODY
     return Blame.MACHINE if _UNREACHABLE.search(trouble) else Blame.COMMIT

@@ -1,0 +1,56 @@
+"""Which builder makes a commit's artefact: Docker where possible and wanted, else the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from agentci_dagster.adapters.builders.docker import DOCKERFILE, DockerProgram
+from agentci_dagster.domain.diff import CommitDiff, CommitKey
+from agentci_dagster.domain.image import Image
+from agentci_dagster.ports import ImageBuilder
+
+
+class BuildsWithDocker(ImageBuilder, Protocol):
+    """A builder that knows whether it can work; `docker.DockerBuilder` does."""
+
+    @property
+    def program(self) -> DockerProgram: ...
+    def has_dockerfile(self, key: CommitKey) -> bool: ...
+
+
+class ImageBuilders:
+    """The `ImageBuilder` of an installation.
+
+    Args:
+        bundle: builds without Docker.
+        docker: builds with it.
+        needs_bundle: whether a repository is run from a bundle (its target is a process).
+    """
+
+    def __init__(
+        self,
+        bundle: ImageBuilder,
+        docker: BuildsWithDocker,
+        needs_bundle: Callable[[str], bool],
+    ) -> None:
+        self._bundle = bundle
+        self._docker = docker
+        self._needs_bundle = needs_bundle
+
+    def build(self, key: CommitKey, diff: CommitDiff) -> Image:
+        why_bundle = self._why_bundle(key)
+        if why_bundle:
+            image, why = self._bundle.build(key, diff), f"bundle, because {why_bundle}"
+        else:
+            image = self._docker.build(key, diff)
+            why = f"Docker image by {self._docker.program.path} from the repository's {DOCKERFILE}"
+        return replace(image, note=". ".join(filter(None, [why, image.note])))
+
+    def _why_bundle(self, key: CommitKey) -> str:
+        if self._needs_bundle(key.repository):
+            return "its service runs as a process"
+        if not self._docker.has_dockerfile(key):
+            return f"the repository has no {DOCKERFILE} at its root"
+        return self._docker.program.trouble
