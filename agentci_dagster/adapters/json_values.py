@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -34,8 +35,7 @@ def dump_json(value: Any) -> str:
     try:
         return to_json(value, inf_nan_mode="strings").decode()
     except PydanticSerializationError:
-        plain = _without_surrogates(_as_plain(value))
-        return to_json(plain, inf_nan_mode="strings").decode()
+        return to_json(_as_unicode(value), inf_nan_mode="strings").decode()
 
 
 def load_json(type_: type[T], text: str | bytes) -> T:
@@ -125,19 +125,16 @@ def _adapter(type_: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(cast("Any", type_))
 
 
-def _as_plain(value: Any) -> Any:
-    from pydantic_core import to_jsonable_python
-
-    return to_jsonable_python(value, inf_nan_mode="strings")
-
-
-def _without_surrogates(value: Any) -> Any:
+def _as_unicode(value: Any) -> Any:
     if isinstance(value, str):
+        # A member of an enum is text, too, and becomes its value here.
         return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _as_unicode(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {_as_unicode(k): _as_unicode(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_as_unicode(item) for item in value]
     return value
 
 

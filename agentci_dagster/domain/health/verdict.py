@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from agentci_dagster.domain.causes import CauseClass
 from agentci_dagster.domain.health.evidence import Evidence, LimitTest, Window, e_value
 from agentci_dagster.domain.health.values import CanaryPolicy, Verdict
-from agentci_dagster.domain.outcome import CauseClass
 
 
 @dataclass(frozen=True, slots=True)

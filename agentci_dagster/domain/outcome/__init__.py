@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from agentci_dagster.domain.causes import CauseClass
+from agentci_dagster.domain.outcome.conclude import Known, conclude, reverted_sha
 from agentci_dagster.domain.outcome.values import (
-    CauseClass,
     DeployOutcome,
     Ending,
     StageTime,
     is_settled_for_good,
 )
-
-# isort: split
-# After the values: concluding reads the health report, and health names its causes from here.
-from agentci_dagster.domain.outcome.conclude import Known, conclude, reverted_sha
 
 __all__ = [
     "CauseClass",

@@ -9,12 +9,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from agentci_dagster.domain.causes import CauseClass
 from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileKind
 from agentci_dagster.domain.gates import Approval, image_gate, risk_gate, test_gate
 from agentci_dagster.domain.generated_tests import GeneratedTests
-from agentci_dagster.domain.health.values import HealthReport
+from agentci_dagster.domain.health import HealthReport
 from agentci_dagster.domain.image import Image
-from agentci_dagster.domain.outcome.values import CauseClass, DeployOutcome, Ending, StageTime
+from agentci_dagster.domain.outcome.values import DeployOutcome, Ending, StageTime
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.rollout import Deployment, DeploymentStatus, Rollout, RolloutState
 from agentci_dagster.domain.routing import Route

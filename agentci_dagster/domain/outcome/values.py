@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from agentci_dagster.domain.causes import CauseClass
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.routing import Route
@@ -23,23 +24,6 @@ class Ending(StrEnum):
     SUPERSEDED = "superseded"
     REJECTED = "rejected"
     INFRASTRUCTURE = "infrastructure"
-
-
-class CauseClass(StrEnum):
-    """Why a commit did not make it; UNKNOWN is itself a quality figure."""
-
-    TEST = "test"
-    FLAKY = "flaky"
-    BUILD = "build"
-    DEPENDENCY = "dependency"
-    MIGRATION = "migration"
-    CONFIG = "config"
-    CRASH_AT_START = "crash-at-start"
-    HEALTH_ERRORS = "health-errors"
-    HEALTH_LATENCY = "health-latency"
-    INFRA = "infra"
-    REJECTED = "rejected"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
