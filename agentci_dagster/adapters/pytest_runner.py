@@ -141,7 +141,7 @@ class PytestBench:
             return _nothing("no test was asked for")
         if not plan.test_files and not extra:
             return _nothing("the repository has no tests that pytest can run")
-        with self._written(checkout, extra) as modules:
+        with self.written(checkout, extra) as modules:
             own = list(plan.test_files) if plan.mode is SelectionMode.SELECTED else []
             only_extra = plan.mode is SelectionMode.NONE or not plan.test_files
             session = self.session(
@@ -162,7 +162,6 @@ class PytestBench:
         extra: Sequence[str] = (),
         files_of_interest: Sequence[str] = (),
         timeout_s: float,
-        is_measured: bool = True,
         variables: dict[str, str] | None = None,
     ) -> Session:
         """One run of pytest; once more without `addopts` where a plugin for them is missing."""
@@ -170,7 +169,6 @@ class PytestBench:
         spec: dict[str, Any] = {
             "folder": str(checkout.folder),
             "files_of_interest": list(files_of_interest),
-            "is_measured": is_measured,
             "extra": list(extra),
             "args": [*_OPTIONS, *paths],
         }
@@ -218,7 +216,7 @@ class PytestBench:
         )
 
     @contextmanager
-    def _written(self, checkout: Checkout, extra: Sequence[Candidate]) -> Iterator[list[str]]:
+    def written(self, checkout: Checkout, extra: Sequence[Candidate]) -> Iterator[list[str]]:
         """Generated modules, in a folder of their own in the copy."""
         folder = checkout.folder / GENERATED_FOLDER
         if os.path.lexists(folder):
@@ -277,9 +275,8 @@ class PytestBench:
             return []
         flaky = []
         for test in failed:
-            alone = self.session(
-                checkout, paths=[test], timeout_s=deadline - time.monotonic(), is_measured=False
-            )
+            left_s = deadline - time.monotonic()
+            alone = self.session(checkout, paths=[test], timeout_s=left_s)
             is_whole = not alone.trouble and not alone.cheating and alone.exit_code == 0
             if is_whole and set(alone.outcomes.values()) == {"passed"}:
                 flaky.append(test)

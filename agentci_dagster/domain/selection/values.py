@@ -48,7 +48,7 @@ class TestPlan:
     n_known: int
     """Test files that the repository has."""
     files_of_interest: tuple[str, ...] = ()
-    """Files whose lines are measured; empty measures all."""
+    """Files whose lines are measured."""
 
 
 @dataclass(frozen=True, slots=True)

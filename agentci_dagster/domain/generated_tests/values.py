@@ -1,10 +1,10 @@
-"""Tests written for what a diff adds: which functions to aim at, candidates, and the judge that keeps few of them."""
+"""Values of writing tests: candidates, findings and what was kept of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentci_dagster.domain.selection import Isolation
+from agentci_dagster.domain.selection.values import Isolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedTests:
-    """The tests kept for a commit and the crashes found while writing them; `note` says why when there are none."""
+    """The tests kept for a commit and the crashes found; `note` says why when there are none."""
 
     kept: tuple[Candidate, ...]
     findings: tuple[Finding, ...]

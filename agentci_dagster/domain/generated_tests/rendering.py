@@ -1,0 +1,148 @@
+"""How a written test reads: plain pytest functions whose names say what came out of which call.
+
+What was observed comes out of a sandbox in which the commit's code ran, so every piece of text is
+checked to be what it claims to be: an import, an expression, a name.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agentci_dagster.domain.generated_tests.targets import Target
+
+_IMPORT = re.compile(r"from [\w.]+ import \w+|import [\w.]+")
+_MAX_EXPRESSION = 2000
+_WORDS = re.compile(r"[A-Za-z0-9]+")
+
+
+class Outcome(StrEnum):
+    """What a test says about a call."""
+
+    EQUALS = "equals"
+    IS_CLOSE = "is_close"
+    RAISES = "raises"
+    CHANGES = "changes"
+    HAS_TYPE = "has_type"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call and what came out of it.
+
+    `expected` is an expression, an exception's or a type's name. For CHANGES, `changed` is the
+    argument that the call changes; the call names it `value`.
+    """
+
+    call: str
+    outcome: Outcome
+    expected: str
+    imports: tuple[str, ...]
+    changed: str = ""
+
+    def __post_init__(self) -> None:
+        for text in (self.call, self.expected, *((self.changed,) if self.changed else ())):
+            _expect_expression(text)
+        _expect_imports(self.imports)
+        named = {Outcome.RAISES, Outcome.HAS_TYPE}
+        if self.outcome in named and not re.fullmatch(r"[\w.]+", self.expected):
+            raise ValueError(f"not a name: {self.expected[:80]!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A call on ordinary input that ended in an exception which nobody raised on purpose."""
+
+    call: str
+    exception: str
+    message: str
+    imports: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _expect_expression(self.call)
+        _expect_imports(self.imports)
+        if not self.exception.isidentifier():
+            raise ValueError(f"not an exception's name: {self.exception[:80]!r}")
+
+
+def render_module(target: Target, cases: Sequence[Case]) -> str:
+    """A complete pytest module with one test per case."""
+    imports = sorted({line for case in cases for line in case.imports})
+    needs_pytest = any(c.outcome in {Outcome.RAISES, Outcome.IS_CLOSE} for c in cases)
+    names: dict[str, int] = {}
+    parts = []
+    for case in cases:
+        name = _test_name(target, case)
+        names[name] = names.get(name, 0) + 1
+        unique = name if names[name] == 1 else f"{name}_{names[name]}"
+        parts.append(f"\n\ndef {unique}():\n{_body(case)}")
+    what = _plain(f"{target.path}, {target.qualified_name}")
+    head = f'"""What {what} did when this commit was made; written by AgentCI."""\n\n'
+    lines = [*(["import pytest", ""] if needs_pytest else []), *imports]
+    return head + "\n".join(lines) + "\n" + "".join(parts)
+
+
+def render_finding(target: Target, crash: Crash) -> str:
+    """A complete pytest module whose one test fails as long as the call crashes."""
+    name = f"test_{_slug(target.qualified_name)}_does_not_crash"
+    what = _plain(f"{target.path}, {target.qualified_name}")
+    message = _plain(crash.message)[:120]
+    return (
+        f'"""A crash of {what} on ordinary input; found by AgentCI."""\n\n'
+        + "\n".join(sorted(set(crash.imports)))
+        + f"\n\n\ndef {name}():\n    {crash.call}  # {crash.exception}: {message}\n"
+    )
+
+
+def _body(case: Case) -> str:
+    if case.outcome is Outcome.RAISES:
+        return f"    with pytest.raises({case.expected}):\n        {case.call}\n"
+    if case.outcome is Outcome.CHANGES:
+        return f"    value = {case.changed}\n    {case.call}\n    assert value == {case.expected}\n"
+    if case.outcome is Outcome.HAS_TYPE:
+        return f"    assert type({case.call}).__name__ == {case.expected!r}\n"
+    if case.outcome is Outcome.IS_CLOSE:
+        return f"    assert {case.call} == pytest.approx({case.expected})\n"
+    if case.expected in {"True", "False", "None"}:
+        return f"    assert {case.call} is {case.expected}\n"
+    return f"    assert {case.call} == {case.expected}\n"
+
+
+def _test_name(target: Target, case: Case) -> str:
+    name = _slug(target.qualified_name)
+    given = _slug(case.call[case.call.find("(") :])[:40].strip("_") or "nothing"
+    verb = {
+        Outcome.RAISES: "raises",
+        Outcome.CHANGES: "leaves",
+        Outcome.HAS_TYPE: "gives_a",
+    }.get(case.outcome, "gives")
+    result = _slug(case.expected)[:30].strip("_") or "empty"
+    return f"test_{name}_of_{given}_{verb}_{result}"
+
+
+def _slug(text: str) -> str:
+    text = text.replace("[]", " empty_list ").replace("{}", " empty_dict ")
+    text = text.replace("''", " empty_text ").replace("-", " minus_")
+    return "_".join(w.lower() for w in _WORDS.findall(text))
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)
+
+
+def _expect_expression(text: str) -> None:
+    try:
+        if len(text) > _MAX_EXPRESSION or "\n" in text:
+            raise ValueError("too long")
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
+        raise ValueError(f"not an expression: {text[:80]!r}") from e
+
+
+def _expect_imports(lines: Sequence[str]) -> None:
+    for line in lines:
+        if not _IMPORT.fullmatch(line):
+            raise ValueError(f"not an import: {line[:80]!r}")
