@@ -110,7 +110,7 @@ def parse_diff(output: bytes, *, is_truncated: bool = False) -> RawDiff:
         _with_lines(change, added, deleted)
         for change, (added, deleted) in zip(changes, lines, strict=False)
     )
-    return RawDiff(counted, _hunks(output, position, counted), is_truncated)
+    return RawDiff(counted, _hunks(output[position:], counted), is_truncated)
 
 
 def _raw_change(output: bytes, position: int) -> tuple[RawChange, int]:
@@ -165,9 +165,7 @@ def _with_lines(change: RawChange, added: int | None, deleted: int | None) -> Ra
     )
 
 
-def _hunks(
-    output: bytes, position: int, changes: tuple[RawChange, ...]
-) -> tuple[tuple[Hunk, ...], ...]:
+def _hunks(patch: bytes, changes: tuple[RawChange, ...]) -> tuple[tuple[Hunk, ...], ...]:
     """The patch has the files in the same order; a change of type is shown as two, a deletion and
     an addition.
     """
@@ -177,15 +175,15 @@ def _hunks(
         for _ in range(2 if change.status is FileStatus.TYPE_CHANGED else 1)
     ]
     hunks: list[list[Hunk]] = [[] for _ in changes]
-    for section, hunk in _patch_hunks(output, position):
+    for section, hunk in _patch_hunks(patch):
         if section < len(sections):
             hunks[sections[section]].append(hunk)
     return tuple(tuple(h) for h in hunks)
 
 
-def _patch_hunks(output: bytes, position: int) -> Iterator[tuple[int, Hunk]]:
+def _patch_hunks(patch: bytes) -> Iterator[tuple[int, Hunk]]:
     section = -1
-    for found in _PATCH_LINE.finditer(output, position):
+    for found in _PATCH_LINE.finditer(patch):
         if found[1]:
             section += 1
             continue
