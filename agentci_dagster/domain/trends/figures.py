@@ -24,7 +24,10 @@ def wilson_interval(numerator: int, denominator: int, confidence: float) -> tupl
     middle = (share + z * z / (2 * denominator)) / shrink
     spread = share * (1 - share) / denominator + z * z / (4 * denominator * denominator)
     half = z * math.sqrt(spread) / shrink
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the formula gives 0 and 1 up to rounding.
+    low = middle - half if numerator else 0.0
+    high = middle + half if numerator < denominator else 1.0
+    return low, high
 
 
 def duration(seconds: Sequence[float], least: int) -> Duration:
