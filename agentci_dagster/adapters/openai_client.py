@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentci_dagster.domain.diff import CommitDiff
+from agentci_dagster.domain.errors import ConfigurationError
 from agentci_dagster.domain.risk import Advice
 from agentci_dagster.domain.routing import Route
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
+_ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/[!-~]*)?")
 _MOST_FILES = 60
 _LONGEST_TEXT = 200
 _LONGEST_ANSWER = 4_000
@@ -67,11 +69,19 @@ class OpenAIAdvisor:
         api_key: may be empty for endpoints that ask for none.
         timeout_s: seconds for everything together, retries included.
         max_tokens: longest answer.
+
+    Raises:
+        ConfigurationError: the base address is none.
     """
 
     def __init__(
         self, base_url: str, model: str, api_key: str, timeout_s: float, max_tokens: int
     ) -> None:
+        if not _ADDRESS.fullmatch(base_url):
+            raise ConfigurationError(
+                "[llm] base_url is no address of the form http(s)://host[:port]/path.",
+                "mend it in agentci.toml",
+            )
         self._base_url = base_url
         self._model = model
         self._api_key = api_key
@@ -94,7 +104,6 @@ class OpenAIAdvisor:
 
     def _ask(self, facts: str, call: _Call) -> None:
         """Fill in the call; failures are told by kind, never with text that the endpoint chose."""
-        import httpx
         import openai
 
         try:
@@ -107,7 +116,7 @@ class OpenAIAdvisor:
                 choice = self._complete(client, facts).choices[0]
         except openai.APIStatusError as error:
             call.failure = f"the endpoint answered {error.status_code}"
-        except (openai.APIConnectionError, httpx.InvalidURL) as error:
+        except openai.APIConnectionError as error:
             call.failure = f"the endpoint could not be asked ({type(error).__name__})"
         # An endpoint may answer anything at all, and the client trusts its form.
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError) as error:

@@ -7,7 +7,9 @@ Importing this module imports no scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentci_dagster.domain.features import CommitFeatures
@@ -169,7 +171,8 @@ class BoostedModel:
         self._trees = parts["trees"]
         self._slope = float(parts["slope"])
         self._intercept = float(parts["intercept"])
-        self._medians = dict(zip(_MEASURES, (float(m) for m in parts["medians"]), strict=True))
+        medians = dict(zip(_MEASURES, (float(m) for m in parts["medians"]), strict=True))
+        self._usual = CommitFeatures(**medians)
 
     @staticmethod
     def features(prior: LogisticPrior) -> tuple[str, ...]:  # noqa: ARG004  the same shape as AnchoredModel's
@@ -196,12 +199,13 @@ class BoostedModel:
             early_stopping=False,
             random_state=seed,
         )
-        if is_separable:
-            trees.fit(matrix[:at], labels[:at])
-            slope, intercept = cls._calibrate(trees.decision_function(matrix[at:]), labels[at:])
-        else:
-            trees.fit(matrix, labels)
-            slope, intercept = 1.0, 0.0
+        slope, intercept = 1.0, 0.0
+        with _one_thread():
+            if is_separable:
+                trees.fit(_without_empty_columns(matrix[:at]), labels[:at])
+                slope, intercept = cls._calibrate(trees.decision_function(matrix[at:]), labels[at:])
+            else:
+                trees.fit(_without_empty_columns(matrix), labels)
         return {
             "trees": trees,
             "slope": slope,
@@ -221,34 +225,37 @@ class BoostedModel:
         return (slope, float(fitted.intercept_[0])) if slope > 0 else (1.0, 0.0)
 
     def score(self, features: CommitFeatures) -> Scored:
-        usual = CommitFeatures(**{**self._medians, "is_capped": 0.0})
-        forwards = self._changes(usual, features, _MEASURES)
-        backwards = self._changes(usual, features, _MEASURES[::-1])
+        forwards = self._path(features, _MEASURES)
+        backwards = self._path(features, _MEASURES[::-1])
+        log_odds = self._log_odds([*forwards, *backwards])
+        changes = dict.fromkeys(_MEASURES, 0.0)
+        for order, path in (
+            (_MEASURES, log_odds[: len(forwards)]),
+            (_MEASURES[::-1], log_odds[len(forwards) :]),
+        ):
+            for name, (before, after) in zip(order, pairwise(path), strict=True):
+                changes[name] += (after - before) / 2
         contributions = [
-            Contribution(name, getattr(features, name), (forwards[name] + backwards[name]) / 2)
-            for name in _MEASURES
+            Contribution(name, getattr(features, name), changes[name]) for name in _MEASURES
         ]
-        return Scored(probability_of(self._log_odds([features])[0]), strongest_first(contributions))
+        # The last commit of a path is the one asked about.
+        return Scored(probability_of(log_odds[-1]), strongest_first(contributions))
 
     @property
     def median_log_odds(self) -> float:
         """Log-odds of the usual commit, from which contributions count."""
-        return self._log_odds([CommitFeatures(**{**self._medians, "is_capped": 0.0})])[0]
+        return self._log_odds([self._usual])[0]
 
-    def _changes(
-        self, usual: CommitFeatures, features: CommitFeatures, order: Sequence[str]
-    ) -> dict[str, float]:
-        steps = [usual]
+    def _path(self, features: CommitFeatures, order: Sequence[str]) -> list[CommitFeatures]:
+        """From the usual commit to this one, one measure at a time."""
+        steps = [self._usual]
         for name in order:
             steps.append(replace(steps[-1], **{name: getattr(features, name)}))
-        log_odds = self._log_odds(steps)
-        return {
-            name: after - before
-            for name, before, after in zip(order, log_odds, log_odds[1:], strict=False)
-        }
+        return steps
 
     def _log_odds(self, commits: Sequence[CommitFeatures]) -> list[float]:
-        raw = self._trees.decision_function(_matrix(commits, self._prior))
+        with _one_thread():
+            raw = self._trees.decision_function(_matrix(commits, self._prior))
         return [float(self._slope * z + self._intercept) for z in raw]
 
 
@@ -280,6 +287,21 @@ def _matrix(commits: Sequence[CommitFeatures], prior: LogisticPrior) -> Floats:
         [[prior.log_odds(c), *(value(c, name) for name in _MEASURES)] for c in commits],
         dtype=float,
     )
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """One OpenMP thread: beside other work, threads that wait for each other are far slower."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="openmp")
+    return limits
+
+
+def _without_empty_columns(matrix: Floats) -> Floats:
+    """A measure that no row knows as 0 everywhere: scikit-learn 1.9 cannot bin a column of NaN."""
+    import numpy as np
+
+    return np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
 
 
 def _medians(measures: Floats) -> Floats:

@@ -37,6 +37,7 @@ class LogisticPrior:
             self._shapes = tuple(_Shape.read(shape) for shape in document["shapes"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a prior: {error!r}") from error
+        self._median_log_odds = self._intercept + sum(s.at(s.median) for s in self._shapes)
 
     @property
     def version(self) -> str:
@@ -53,7 +54,7 @@ class LogisticPrior:
 
         Contributions count from here.
         """
-        return self._intercept + sum(shape.at(shape.median) for shape in self._shapes)
+        return self._median_log_odds
 
     def contributions(self, features: CommitFeatures) -> tuple[Contribution, ...]:
         """What each feature adds to the median commit's log-odds, in the order of the shapes.
