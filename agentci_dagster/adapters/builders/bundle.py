@@ -185,7 +185,7 @@ class BundleBuilder:
         environment = draft.environment
         place = draft.home / "environments" / f"{environment.digest}.json"
         known = _read_cost(place)
-        built_s = environment.seconds if not environment.is_reused else environment.build_seconds
+        built_s = environment.build_seconds or environment.seconds
         cost = known or _Cost(built_s, _size(environment.python.parent.parent))
         is_reused = environment.is_reused and known is not None
         if not is_reused:
