@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agentci_dagster.adapters.builders.docker import DOCKERFILE, DockerProgram
 from agentci_dagster.domain.diff import CommitDiff, CommitKey
+from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.image import Image
 from agentci_dagster.ports import ImageBuilder
 
@@ -41,12 +42,16 @@ class ImageBuilders:
 
     def build(self, key: CommitKey, diff: CommitDiff) -> Image:
         why_bundle = self._why_bundle(key)
-        if why_bundle:
-            image, why = self._bundle.build(key, diff), f"bundle, because {why_bundle}"
-        else:
-            image = self._docker.build(key, diff)
-            why = f"Docker image by {self._docker.program.path} from the repository's {DOCKERFILE}"
-        return replace(image, note=". ".join(filter(None, [why, image.note])))
+        if not why_bundle:
+            try:
+                image = self._docker.build(key, diff)
+            except InfrastructureError as error:
+                # Nothing runs from images yet, so a registry out of reach need not stop the commit.
+                why_bundle = error.message
+            else:
+                path = self._docker.program.path
+                return _noted(image, f"Docker image by {path} from the repository's {DOCKERFILE}")
+        return _noted(self._bundle.build(key, diff), f"bundle, because {why_bundle}")
 
     def _why_bundle(self, key: CommitKey) -> str:
         if self._needs_bundle(key.repository):
@@ -54,3 +59,7 @@ class ImageBuilders:
         if not self._docker.has_dockerfile(key):
             return f"the repository has no {DOCKERFILE} at its root"
         return self._docker.program.trouble
+
+
+def _noted(image: Image, why: str) -> Image:
+    return replace(image, note="; ".join(filter(None, [why, image.note])))

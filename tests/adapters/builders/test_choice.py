@@ -6,6 +6,7 @@ import pytest
 
 from agentci_dagster.adapters.builders.choice import ImageBuilders
 from agentci_dagster.adapters.builders.docker import DockerProgram
+from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.image import Image, ImageKind
 from tests.builders import diff, key
 from tests.fakes.image import FakeImageBuilder
@@ -33,7 +34,7 @@ def test_docker_is_used_where_it_is_possible():
 
     assert image.kind is ImageKind.DOCKER
     assert image.note == (
-        "Docker image by /usr/bin/docker from the repository's Dockerfile. two steps"
+        "Docker image by /usr/bin/docker from the repository's Dockerfile; two steps"
     )
 
 
@@ -50,6 +51,16 @@ def test_else_the_bundle_says_why(docker, needs_bundle, why):
 
     assert image.kind is ImageKind.BUNDLE
     assert image.note == f"bundle, because {why}"
+
+
+def test_a_registry_out_of_reach_leaves_it_to_the_bundle():
+    class Offline(FakeDocker):
+        def build(self, key, diff):
+            raise InfrastructureError("no such host", "look at the network")
+
+    image = build(Offline())
+
+    assert (image.kind, image.note) == (ImageKind.BUNDLE, "bundle, because no such host")
 
 
 def test_docker_is_not_even_asked_when_a_bundle_is_needed():
