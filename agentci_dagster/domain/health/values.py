@@ -85,6 +85,8 @@ class CanaryPolicy:
     """At full weight nothing serves beside the canary; evidence of this level goes back to 50/50
     to compare.
     """
+    doubt_alpha: float = 0.2
+    """Evidence of this level is no verdict yet, but no pass until "twice as bad" is ruled out."""
     twice_as_bad_alpha: float = 0.05
     """Chance of calling a release that is twice as bad a pass once it has raised suspicion."""
     max_step_backs: int = 2
@@ -97,9 +99,9 @@ class CanaryPolicy:
     """Time that migrations may take before they are ended and the commit withheld."""
 
     def __post_init__(self) -> None:
-        chances = (self.alpha, self.suspicion_alpha, self.twice_as_bad_alpha)
+        chances = (self.alpha, self.suspicion_alpha, self.doubt_alpha, self.twice_as_bad_alpha)
         if not all(0 < chance < 1 for chance in chances):
-            raise ValueError("alpha, suspicion_alpha and twice_as_bad_alpha are chances in (0, 1)")
+            raise ValueError("every alpha is a chance in (0, 1)")
         shares = (self.error_tolerance, self.slow_tolerance)
         if not all(0 <= share < 1 for share in shares) or not 0 < self.first_error_limit < 1:
             raise ValueError("tolerances and limits are fractions of requests in [0, 1)")

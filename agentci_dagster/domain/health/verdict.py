@@ -131,7 +131,7 @@ def _judge_first(evidence: Evidence, policy: CanaryPolicy) -> Judgement:
 
 
 def _judge_calm(evidence: Evidence, policy: CanaryPolicy) -> Judgement:
-    bar = math.log(1 / policy.suspicion_alpha)
+    bar = math.log(1 / policy.doubt_alpha)
     needed = math.log(1 / policy.twice_as_bad_alpha)
     metrics = (
         (
@@ -149,7 +149,7 @@ def _judge_calm(evidence: Evidence, policy: CanaryPolicy) -> Judgement:
         if against >= bar and not_twice < needed:
             return Judgement(
                 Verdict.INCONCLUSIVE,
-                f"{name} answers are suspicious (e-value {e_value(against):.0f}) and "
+                f"{name} answers are in doubt (e-value {e_value(against):.0f}) and "
                 "'twice as bad' is not ruled out",
             )
     seen = evidence.total
