@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
-from agentci_dagster.adapters.sql_ledger import SqlLedger
+from agentci_dagster.adapters.sql_ledger import SqlLedger, tables
 from agentci_dagster.domain.errors import EnvironmentBusyError, LeaseLostError, LedgerError
 from agentci_dagster.domain.outcome import CauseClass, Ending
 from agentci_dagster.domain.rollout import Release, Rollout, RolloutState, Step
@@ -38,14 +40,28 @@ def clock() -> SetClock:
     return SetClock()
 
 
-@pytest.fixture(params=["fake", "sqlite"])
+def empty_database() -> str:
+    """The PostgreSQL database that the environment names for tests, without our tables."""
+    url = os.environ.get("AGENTCI_TEST_POSTGRES", "")
+    if not url:
+        pytest.skip("AGENTCI_TEST_POSTGRES names no database")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for name in (*tables.metadata.tables, tables.VERSION_TABLE):
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgres"])
 def ledger(
     request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock
 ) -> Iterator[FakeLedger | SqlLedger]:
     if request.param == "fake":
         yield FakeLedger(clock)
         return
-    real = SqlLedger(f"sqlite:///{tmp_path}/home/ledger.db", clock)
+    sqlite = f"sqlite:///{tmp_path}/home/ledger.db"
+    real = SqlLedger(sqlite if request.param == "sqlite" else empty_database(), clock)
     yield real
     real.close()
 

@@ -17,7 +17,7 @@ from agentci_dagster.adapters.sql_ledger import SqlLedger, tables
 from agentci_dagster.domain.errors import ConfigurationError, LedgerError
 from agentci_dagster.domain.rollout import RolloutState
 from agentci_dagster.ports import LedgerEvent
-from tests.adapters.test_ledger_contract import event, rollout
+from tests.adapters.test_ledger_contract import empty_database, event, rollout
 from tests.builders import NOON, key, outcome, sha
 
 _ROOT = Path(__file__).parents[2]
@@ -35,71 +35,79 @@ def ledger(file: Path):
     ledger.close()
 
 
+_TOGETHER = """
+import os, sys, alembic.command
+from datetime import UTC, datetime, timedelta
+from agentci_dagster.adapters.json_values import load_json
+from agentci_dagster.adapters.sql_ledger import SqlLedger
+from agentci_dagster.domain.errors import EnvironmentBusyError
+from agentci_dagster.domain.rollout import Rollout
+from agentci_dagster.ports import LedgerEvent
+
+program, n, *arguments = sys.argv[1:]
+gate, opener = os.pipe()
+children = []
+for number in range(int(n)):
+    children.append(os.fork())
+    if children[-1] == 0:
+        os.close(opener)
+        os.read(gate, 1)  # returns when the parent closes its end
+        exec(program)
+        sys.stdout.flush()
+        os._exit(0)
+os.close(opener)
+sys.exit(max(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
 def run_together(program: str, n: int, *arguments: str) -> list[str]:
-    """Run the program in n processes that wait for each other; the last lines that they print."""
-    starts = (
-        "import sys\n"
-        "from datetime import UTC, datetime, timedelta\n"
-        "from agentci_dagster.adapters.sql_ledger import SqlLedger\n"
-        "from agentci_dagster.ports import LedgerEvent\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
+    """Run the program at once in n processes, which share nothing but what was imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TOGETHER, program, str(n), *arguments],
+        check=False,
+        capture_output=True,
+        cwd=_ROOT,
+        text=True,
+        timeout=120,
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", starts + program, str(number), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=_ROOT,
-            text=True,
-        )
-        for number in range(n)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * n
-    return [text.strip() for text in said]
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
-def test_four_processes_open_a_new_ledger_and_write_without_losing_an_event(ledger, file):
-    run_together(
-        "ledger = SqlLedger(sys.argv[2])\n"
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_four_processes_open_a_new_ledger_and_write_without_losing_an_event(kind, file):
+    url = f"sqlite:///{file}" if kind == "sqlite" else empty_database()
+    ledger = SqlLedger(url)
+    program = (
+        "ledger = SqlLedger(arguments[0])\n"
         "for n in range(50):\n"
         "    now = datetime.now(UTC)\n"
-        "    ledger.append(LedgerEvent(f'{sys.argv[1]}-{n}', 'note', now, '', '', {'n': n}))\n",
-        4,
-        f"sqlite:///{file}",
+        "    ledger.append(LedgerEvent(f'{number}-{n}', 'note', now, '', '', {'n': n}))\n"
     )
+    run_together(program, 4, url)
 
     assert ledger.verify() == 200
     for number in range(4):
         own = [e.body["n"] for e in ledger.events() if e.id.startswith(f"{number}-")]
         assert own == list(range(50))
+    ledger.close()
 
 
 def test_of_two_racing_processes_one_gets_the_lease_and_one_the_environment(ledger, file):
-    said = run_together(
-        "from agentci_dagster.adapters.json_values import load_json\n"
-        "from agentci_dagster.domain.errors import EnvironmentBusyError\n"
-        "from agentci_dagster.domain.rollout import Rollout\n"
-        "ledger = SqlLedger(sys.argv[2])\n"
-        "lease = ledger.acquire('production', sys.argv[1], 'x', timedelta(minutes=5))\n"
+    program = (
+        "ledger = SqlLedger(arguments[0])\n"
+        "lease = ledger.acquire('production', str(number), 'x', timedelta(minutes=5))\n"
         "try:\n"
-        "    ledger.open(load_json(Rollout, sys.argv[3 + int(sys.argv[1])])); busy = False\n"
+        "    ledger.open(load_json(Rollout, arguments[1 + number]))\n"
+        "    got = 'opened'\n"
         "except EnvironmentBusyError:\n"
-        "    busy = True\n"
-        "print(lease is not None, not busy)\n",
-        2,
-        f"sqlite:///{file}",
-        dump_json(rollout("one", 1)),
-        dump_json(rollout("two", 2)),
+        "    got = 'busy'\n"
+        "print(f'{lease is not None} {got}')\n"
     )
+    two = [dump_json(rollout("one", 1)), dump_json(rollout("two", 2))]
+    said = run_together(program, 2, f"sqlite:///{file}", *two)
 
-    assert sorted(line.split()[0] for line in said) == ["False", "True"]
-    assert sorted(line.split()[1] for line in said) == ["False", "True"]
+    assert sorted(said) == ["False", "True", "busy", "opened"]
     assert len(ledger.rollouts(is_open=True)) == 1
 
 

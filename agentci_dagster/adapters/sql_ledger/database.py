@@ -58,7 +58,7 @@ class Database:
         file = self._file
         if file is not None and not (file.is_file() and file.stat().st_size):
             return nothing
-        return self._retry(lambda engine: _within(engine.connect(), ask))
+        return self._retry(lambda engine: _within(_reading(engine), ask))
 
     def write(self, act: Callable[[Connection], T]) -> T:
         """Act in one transaction that excludes every other writer; all of it happens or nothing."""
@@ -150,6 +150,14 @@ _NEXT_STEPS = (
 def _within(connection: Connection, act: Callable[[Connection], T]) -> T:
     with connection, connection.begin():
         return act(connection)
+
+
+def _reading(engine: Engine) -> Connection:
+    connection = engine.connect()
+    if engine.dialect.name == "sqlite":
+        return connection
+    # Otherwise every statement has a snapshot of its own, and a chain may grow while it is checked.
+    return connection.execution_options(isolation_level="REPEATABLE READ")
 
 
 def _writing(engine: Engine) -> Connection:
