@@ -46,7 +46,7 @@ class RiskPolicy:
 
     Defaults, measured with the embedded prior (base rate 0.10) on held-out commits of its public
     data, see docs/prior.md: two thirds of all commits score below `fast_below`; `guarded_from` is
-    three times the base rate and asks for care with every 27th commit; `hold_from` is where a
+    three times the base rate and asks for care with every 24th commit; `hold_from` is where a
     failure is likelier than not by a margin, which only a model with evidence of its own says.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentci_dagster.adapters.openai_client import (
@@ -26,6 +26,9 @@ from agentci_dagster.domain.routing import RiskPolicy, Route, decide_route
 from agentci_dagster.ports import Advisor
 from tests.builders import commit, diff, file_change
 from tests.fakes.learning import FakeAdvisor
+
+untimed = settings(deadline=None)
+"""A busy machine is no failure."""
 
 GOOD = {"route": "guarded", "reasons": ["touches how money is counted"]}
 
@@ -345,6 +348,7 @@ def test_an_answer_of_another_form_is_no_advice(answer):
     assert advice.source.startswith("none: ")
 
 
+@untimed
 @given(st.text(max_size=300) | st.from_regex(r'\{"route": "[a-z]{3,9}", "reasons": \[("x")?\]\}'))
 def test_no_answer_makes_a_route_laxer(answer):
     advice = parse_advice(answer, "m")

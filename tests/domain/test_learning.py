@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
@@ -28,6 +28,9 @@ from agentci_dagster.domain.learning import (
 from agentci_dagster.domain.outcome import Ending
 from tests.builders import NOON, features, key, outcome, sha
 from tests.fakes.learning import FixedModel
+
+untimed = settings(deadline=None)
+"""A busy machine is no failure."""
 
 POLICY = LearningPolicy(maturity_s=3600.0)
 LONG_AFTER = NOON + timedelta(days=30)
@@ -153,6 +156,7 @@ OUTCOMES = st.lists(
 )
 
 
+@untimed
 @given(OUTCOMES, st.integers(0, 900), st.floats(0, 7200), st.floats(0.05, 0.95))
 def test_no_row_of_the_future_enters_training(outcomes, minutes, maturity_s, share):
     policy = LearningPolicy(maturity_s=maturity_s, holdout_share=share)
@@ -223,6 +227,7 @@ SCORES = st.lists(
 ).filter(lambda pairs: len({label for _, label in pairs}) == 2)
 
 
+@untimed
 @given(SCORES)
 def test_the_measures_equal_scikit_learns(pairs):
     p, y = np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
@@ -299,6 +304,7 @@ def test_churn_alone_is_undecided_without_evidence():
     assert churn_only_probabilities([row(1), row(2)], [row(3)])[0] == pytest.approx(1 / 4, abs=0.01)
 
 
+@untimed
 @given(st.lists(st.tuples(st.floats(0, 1e7), st.integers(0, 1)), min_size=1, max_size=15))
 def test_churn_alone_always_gives_probabilities(pairs):
     rows = [row(n, label, lines_added=churn) for n, (churn, label) in enumerate(pairs, 1)]

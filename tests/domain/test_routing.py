@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentci_dagster.domain.diff import CommitDiff, FileKind, FileStatus
@@ -17,6 +17,9 @@ from agentci_dagster.domain.routing import (
     route_of,
 )
 from tests.builders import commit, diff, file_change, sha
+
+untimed = settings(deadline=None)
+"""A busy machine is no failure."""
 
 POLICY = RiskPolicy()
 LATER = 5
@@ -196,6 +199,7 @@ FILES = st.lists(
 )
 
 
+@untimed
 @given(probability=st.floats(0, 1), files=FILES, advice=ADVICE, is_capped=st.booleans())
 def test_advice_never_makes_a_route_laxer(probability, files, advice, is_capped):
     change_set = CommitDiff(commit=commit(LATER), files=tuple(files), is_capped=is_capped)
@@ -206,6 +210,7 @@ def test_advice_never_makes_a_route_laxer(probability, files, advice, is_capped)
     assert not without.is_stricter_than(with_advice)
 
 
+@untimed
 @given(probability=st.floats(0, 1), files=FILES, message=st.text(max_size=200))
 def test_no_message_makes_a_route_laxer(probability, files, message):
     plain = CommitDiff(commit=commit(LATER), files=tuple(files))
@@ -217,6 +222,7 @@ def test_no_message_makes_a_route_laxer(probability, files, message):
     )  # fmt: skip
 
 
+@untimed
 @given(low=st.floats(0, 1), high=st.floats(0, 1), files=FILES)
 def test_a_higher_score_never_gets_a_laxer_route(low, high, files):
     low, high = sorted((low, high))

@@ -73,14 +73,16 @@ _SENTENCES = (
         lambda f: f"touches {_count(f.files, 'file')} in {_count(f.directories, 'folder')}",
     ),
     _Sentence(
-        ("lines_before",), lambda f: f"the touched files had {_count(f.lines_before, 'line')}"
+        ("lines_before",),
+        lambda f: f"the touched files had {_count(f.lines_before, 'line')} on average",
     ),
     _Sentence(
-        ("developers", "unique_changes"),
-        lambda f: (
-            f"the touched files have {_count(f.unique_changes, 'earlier change')}"
-            f" by {_count(f.developers, 'person', 'people')}"
-        ),
+        ("developers",),
+        lambda f: f"{_count(f.developers, 'person', 'people')} changed the touched files before",
+    ),
+    _Sentence(
+        ("unique_changes",),
+        lambda f: f"the touched files last changed in {_count(f.unique_changes, 'commit')}",
     ),
     _Sentence(("age_days",), lambda f: _age(f.age_days)),
     _Sentence(
