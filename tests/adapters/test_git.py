@@ -264,7 +264,7 @@ def test_merge_is_shown_against_its_first_parent(remote: Remote) -> None:
 def test_features_know_ancestors_and_nothing_later(remote: Remote) -> None:
     remote.push({"shop/a.py": b"x = 1\ny = 2\n", "lib/c.py": b"1\n"}, author="ada@example.org")
     remote.push({"shop/a.py": b"x = 1\n"}, "Fix the sum", author="bob@example.org")
-    remote.push({"lib/c.py": b"2\n"}, author="ada@example.org")
+    remote.push({"lib/c.py": b"2\n"}, author="Ada@Example.org")
     sha = remote.push({"shop/a.py": b"x = 3\n", "shop/b.py": b"z\n"}, author="ada@example.org")
     remote.mirror.refresh()
     before = remote.mirror.features(remote.mirror.diff(sha))

@@ -13,17 +13,18 @@ from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.features import CommitFeatures, measure, touched_before
 from agentci_dagster.domain.history import LOG_FORMAT, History, PastCommit, parse_log
 
-# Enough for years of most repositories; the newest are kept, which is what recent experience
-# weighs most.
+# The newest of each are kept. Of an author fewer, because all files of these commits are read; more
+# experience than this makes no difference to anybody.
 _MAX_COMMITS = 5_000
+_MAX_OF_AUTHOR = 2_000
 # A change of more files is a sweep; its measures are dominated by its width, not by one file's
 # past.
 _MAX_PATHS = 200
 _LOG = (
-    "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges", "--topo-order",
+    "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges",
     "--reverse", "--no-color",
     "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
-    f"--max-count={_MAX_COMMITS}", f"--format={LOG_FORMAT}",
+    f"--format={LOG_FORMAT}",
 )  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def measured(plumbing: Plumbing, diff: CommitDiff) -> CommitFeatures:
         return measure(diff, History())
     parent = diff.commit.parents[0]
     paths = touched_before(diff)[:_MAX_PATHS]
-    of_files = _log(plumbing, parent, "--full-history", paths=paths) if paths else ()
+    options = ("--topo-order", "--full-history", f"--max-count={_MAX_COMMITS}")
+    of_files = _log(plumbing, parent, *options, paths=paths) if paths else ()
     of_author = _by_author(plumbing, parent, diff.commit.author_id, diff.commit.key.sha)
     # The author's commits name all files they touched, so they stand for themselves where both
     # have them.
@@ -49,7 +51,9 @@ def _by_author(plumbing: Plumbing, parent: str, author_id: str, sha: str) -> tup
     address = plumbing.ask(*ask).stdout.split(b"\n")[0]
     if not address.strip():
         return ()
-    found = _log(plumbing, parent, "--fixed-strings", f"--author=<{os.fsdecode(address)}>")
+    who = ("--fixed-strings", "--regexp-ignore-case", f"--author=<{os.fsdecode(address)}>")
+    # Not in order of ancestry, so that git may stop at the limit instead of walking everything.
+    found = _log(plumbing, parent, *who, f"--max-count={_MAX_OF_AUTHOR}")
     # Git looks for the text anywhere in the author's line.
     return tuple(commit for commit in found if commit.author_id == author_id)
 
