@@ -231,7 +231,7 @@ class Router(Protocol):
         """Start the router or adopt the running one; returns its address `http://host:port`."""
 
     def add(self, environment: str, release: Release, health_path: str) -> None:
-        """Make the release known with weight 0; adding twice is fine."""
+        """Make a release that answers known, with weight 0; adding it again keeps its weight."""
 
     def weights(self, environment: str, shares: dict[str, float]) -> None:
         """Set shares of traffic (fractions that sum to 1) by release name; releases not named get

@@ -138,6 +138,8 @@ class HaproxyRouter:
                 _command(home, [f"experimental-mode on; set var proc.health str({health_path})"])
                 _save(home, state)
             if known == server:
+                # Its checks may have taken it out: whoever adds it has just asked it.
+                _command(home, [f"set server {_BACKEND}/{release.name} health up"])
                 return
             if known:
                 self._delete(home, release.name)
