@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -100,7 +100,7 @@ def dagster_resources(resources: Resources) -> dict[str, Any]:
         with stored_values(context, resources.values, resources.ledger) as manager:
             yield manager
 
-    return {**named, "io_manager": dg.IOManagerDefinition(values)}
+    return {**named, "io_manager": dg.IOManagerDefinition(cast("Any", values))}
 
 
 def _lazily(make: Callable[[], object]) -> dg.ResourceDefinition:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 from agentci_dagster.settings import Catalogue, Settings
 
 if TYPE_CHECKING:
+    from agentci_dagster.adapters.builders.docker import DockerBuilder
+    from agentci_dagster.adapters.environments import Environments
+    from agentci_dagster.adapters.haproxy_router import HaproxyRouter
     from agentci_dagster.adapters.json_values import ValueFiles
+    from agentci_dagster.adapters.pytest_runner import PytestBench
+    from agentci_dagster.adapters.sandbox import Sandbox
     from agentci_dagster.adapters.sql_ledger import SqlLedger
     from agentci_dagster.journeys import Journeys
     from agentci_dagster.ports import (
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
         ModelStore,
         Notifier,
         Pictures,
+        Runtime,
         SchemaProbe,
-        TestBench,
         TestWriter,
     )
     from agentci_dagster.rollouts import Rollouts
@@ -97,45 +102,83 @@ class Resources:
         )
 
     @cached_property
-    def test_bench(self) -> TestBench:
+    def sandbox(self) -> Sandbox:
+        from agentci_dagster.adapters.sandbox import Sandbox
+
+        return Sandbox()
+
+    @cached_property
+    def environments(self) -> Environments:
+        """Interpreters with dependencies, shared by tests and bundles."""
         from agentci_dagster.adapters.environments import Environments
+
+        cache = self.settings.home / "cache"
+        return Environments(cache / "environments", cache / "test-tools", self.sandbox)
+
+    @cached_property
+    def test_bench(self) -> PytestBench:
         from agentci_dagster.adapters.pytest_runner import PytestBench
 
-        home = self.settings.home
-        environments = Environments(home / "environments-cache", home / "toolbox")
-        return PytestBench(self.mirrors, environments, home / "checkouts")
+        folder = self.settings.home / "checkouts"
+        return PytestBench(self.mirrors, self.environments, self.sandbox, folder)
 
     @cached_property
     def test_writer(self) -> TestWriter:
-        from agentci_dagster.adapters.test_writers.offline import OfflineWriter
+        from agentci_dagster.adapters.test_writers.offline import OfflineTestWriter
 
-        return OfflineWriter(self.mirrors)
+        return OfflineTestWriter(self.test_bench, self.mirrors)
 
     @cached_property
     def builder(self) -> ImageBuilder:
+        from agentci_dagster.adapters.builders.bundle import BundleBuilder
         from agentci_dagster.adapters.builders.choice import ImageBuilders
 
-        return ImageBuilders(self.mirrors)
+        def is_service(repository: str) -> bool:
+            return self.catalogue.service(repository) is not None
+
+        bundle = BundleBuilder(
+            self.settings.home / "bundles",
+            self.mirrors,
+            self.environments,
+            is_service,
+            self.sandbox,
+        )
+        return ImageBuilders(bundle, self.docker, needs_bundle=is_service)
+
+    @cached_property
+    def docker(self) -> DockerBuilder:
+        from agentci_dagster.adapters.builders.docker import DockerBuilder
+
+        return DockerBuilder(self.settings.home / "images", self.mirrors)
 
     @cached_property
     def schema_probe(self) -> SchemaProbe:
         from agentci_dagster.adapters.schema_probe import SqliteSchemaProbe
 
-        return SqliteSchemaProbe(self.mirrors, lambda name: "")
+        return SqliteSchemaProbe(self.mirrors, self.catalogue.migrations_folder)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        from agentci_dagster.adapters.runtimes.process import ProcessRuntime
+
+        return ProcessRuntime(self.settings.home / "environments")
+
+    @cached_property
+    def router(self) -> HaproxyRouter:
+        """The router, which is the source of request events too."""
+        from agentci_dagster.adapters.haproxy_router import HaproxyRouter
+
+        ports = {r.deploy.environment: r.deploy.port for r in self.settings.repository}
+        return HaproxyRouter(self.settings.home / "environments", ports)
 
     @cached_property
     def rollouts(self) -> Rollouts:
-        from agentci_dagster.adapters.haproxy_router import HaproxyRouter
-        from agentci_dagster.adapters.runtimes.process import ProcessRuntime
         from agentci_dagster.rollouts import Rollouts
 
-        folder = self.settings.home / "environments"
-        ports = {r.deploy.environment: r.deploy.port for r in self.settings.repository}
-        router = HaproxyRouter(folder, ports)
         return Rollouts(
-            runtime=ProcessRuntime(folder),
-            router=router,
-            metrics=router,
+            runtime=self.runtime,
+            router=self.router,
+            metrics=self.router,
             clock=self.clock,
             journal=self.ledger,
             leases=self.ledger,

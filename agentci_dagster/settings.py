@@ -172,6 +172,17 @@ class Catalogue:
     def repositories(self) -> tuple[str, ...]:
         return tuple(r.name for r in self.settings.repository)
 
+    @property
+    def services(self) -> tuple[ServicePlan, ...]:
+        """All services, one for each environment."""
+        plans = (self.service(name) for name in self.repositories)
+        return tuple(plan for plan in plans if plan is not None)
+
+    def migrations_folder(self, repository: str) -> str:
+        """The folder of SQL files that was named; empty when none was."""
+        service = self.settings.of(repository).service
+        return service.migrations if service else ""
+
     def tests(self, repository: str) -> TestSettings:
         """How the repository's own tests are run."""
         return self.settings.of(repository).test

@@ -6,6 +6,7 @@ What a verb does is in its own module.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import typer
@@ -46,6 +47,7 @@ app.command("doctor")(doctor.doctor)
 
 def run_app() -> None:
     """Run, and end with the exit code that the error asks for."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except AgentCIError as error:
@@ -57,6 +59,11 @@ def run_app() -> None:
         sys.exit(_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(number: int, _frame: object) -> None:
+    """Leave through the same doors as by Ctrl-C, so that child processes are ended too."""
+    raise SystemExit(128 + number)
 
 
 def _code(error: AgentCIError) -> Exit:

@@ -11,8 +11,6 @@ import typer
 from agentci_dagster.cli.commits import find_commit
 from agentci_dagster.cli.printing import ConfigOption, JsonFlag, console, print_json
 from agentci_dagster.domain.errors import UsageError
-from agentci_dagster.journeys import APPROVAL
-from agentci_dagster.ports import LedgerEvent
 
 Commit = Annotated[str, typer.Argument(help="The commit: a sha, a part of it, or repository@sha.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
@@ -34,6 +32,8 @@ def reject(
 
 def _record(rev: str, reason: str, config: str, *, is_approved: bool, as_json: bool) -> None:
     from agentci_dagster.cli.wiring import open_resources
+    from agentci_dagster.journeys import APPROVAL
+    from agentci_dagster.ports import LedgerEvent
 
     if not reason.strip():
         raise UsageError("A decision needs a reason.", 'add --reason "…"')

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from agentci_dagster.domain.diff import CommitKey
     from agentci_dagster.resources import Resources
 
 _PART = re.compile(r"(?:(?P<repository>[a-z0-9][a-z0-9_-]*)@)?(?P<sha>[0-9a-f]{4,40})")
@@ -32,6 +32,8 @@ def find_commit(resources: Resources, meant: str) -> CommitKey:
 
 
 def _stored(resources: Resources, repository: str | None, sha: str) -> list[CommitKey]:
+    from agentci_dagster.domain.diff import CommitKey
+
     folder = resources.settings.values_folder / "commit_diff"
     files = folder.glob(f"{repository or '*'}/{sha}*.json")
     keys = {CommitKey(file.parent.name, file.stem) for file in files}
@@ -44,6 +46,8 @@ def _stored(resources: Resources, repository: str | None, sha: str) -> list[Comm
 
 
 def _in_mirrors(resources: Resources, meant: str) -> CommitKey:
+    from agentci_dagster.domain.diff import CommitKey
+
     repository, at, revision = meant.rpartition("@")
     names = (repository,) if at else resources.catalogue.repositories
     for name in names:

@@ -1,4 +1,4 @@
-"""`agentci demo`: the scripted commits, played through the real daemon, with their fates checked."""
+"""`agentci demo`: the scripted commits, played through the real daemon, their fates checked."""
 
 from __future__ import annotations
 

@@ -68,13 +68,14 @@ def _git(_: Resources) -> Finding:
 
 def _sandbox(_: Resources) -> Finding:
     from agentci_dagster.adapters.sandbox import Sandbox
+    from agentci_dagster.domain.selection import Isolation
 
-    trouble = Sandbox().trouble()
+    isolation = Sandbox().isolation
     return Finding(
         "sandbox (bubblewrap)",
-        not trouble,
+        isolation is Isolation.STRONG,
         False,
-        trouble or "works: strong isolation",
+        f"{isolation.value} isolation",
         "install bubblewrap and allow user namespaces; until then isolation is weak",
     )
 
@@ -89,15 +90,13 @@ def _haproxy(_: Resources) -> Finding:
     return Finding("HAProxy", True, True, _version(found, "-v") or found, "")
 
 
-def _docker(_: Resources) -> Finding:
-    from agentci_dagster.adapters.builders.docker import docker_program
-
-    program = docker_program()
+def _docker(resources: Resources) -> Finding:
+    program = resources.docker.program
     return Finding(
         "Docker with BuildKit",
-        program is not None,
+        not program.trouble,
         False,
-        program or "no daemon answers, or none with BuildKit",
+        program.trouble or program.path,
         "optional: bundles are built instead of images",
     )
 

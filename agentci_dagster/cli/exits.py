@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from agentci_dagster.domain.outcome import Ending
+if TYPE_CHECKING:
+    from agentci_dagster.domain.outcome import Ending
 
 
 class Exit(IntEnum):
@@ -20,6 +22,8 @@ class Exit(IntEnum):
 
 def exit_of(ending: Ending, *, is_commits_fault: bool) -> Exit:
     """The code for a settled commit; withheld for a person is not withheld by its own fault."""
+    from agentci_dagster.domain.outcome import Ending
+
     if ending is Ending.INFRASTRUCTURE:
         return Exit.INFRASTRUCTURE
     if ending is Ending.WITHHELD and not is_commits_fault:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,6 @@ class TellingValues:
 
 def deliver(resources: Resources, key: CommitKey, until: str, tell: Tell) -> Delivered:
     """Make the assets of one commit up to `until`; gates stop as in a run of the daemon."""
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
     wanted = COMMIT_ASSETS[: COMMIT_ASSETS.index(until) + 1]
     values = resources.values
     resources.__dict__["values"] = TellingValues(values, tell)
@@ -73,6 +71,7 @@ def deliver(resources: Resources, key: CommitKey, until: str, tell: Tell) -> Del
             instance=instance,
             resources=dagster_resources(resources),
             raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failed = [event.step_failure_data for event in result.get_step_failure_events()]
         error = "; ".join(_text(f) for f in failed)

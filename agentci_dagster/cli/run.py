@@ -10,7 +10,6 @@ import typer
 
 from agentci_dagster.cli.exits import Exit, exit_of
 from agentci_dagster.cli.printing import ConfigOption, JsonFlag, console, print_json
-from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ def run(
 ) -> None:
     """Carry one commit through the graph, without daemon or configuration."""
     from agentci_dagster.cli.in_process import ASSETS, deliver
+    from agentci_dagster.domain.diff import CommitKey
 
     if until not in ASSETS:
         raise UsageError(f"There is no asset {until!r}.", f"choose one of: {', '.join(ASSETS)}")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from agentci_dagster.demo.expected import Seen
@@ -93,7 +94,10 @@ def prepare(home: Path) -> Resources:
 
 def stop_services(resources: Resources) -> None:
     """End the releases and the router of the demo's environment."""
-    resources.rollouts.shut_down(ENVIRONMENT)
+    grace = timedelta(seconds=2)
+    for release in resources.runtime.releases(ENVIRONMENT):
+        resources.runtime.stop(release, grace)
+    resources.router.shutdown(ENVIRONMENT)
 
 
 def play(resources: Resources, tell: Tell) -> Result:
@@ -101,7 +105,7 @@ def play(resources: Resources, tell: Tell) -> Result:
     home = resources.settings.home
     scenario = Scenario(home / "git", datetime.now(UTC))
     scenario.prepare()
-    address = resources.rollouts.router_address(ENVIRONMENT)
+    address = resources.router.ensure(ENVIRONMENT)
     environment = prepare_instance(home)
     with daemon(home, environment), Traffic(address, _RATE) as traffic:
         played = tuple(_play_all(resources, scenario, tell))
@@ -125,12 +129,12 @@ def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[
         at = max(at + timedelta(seconds=1), datetime.now(UTC))
         key = CommitKey(NAME, scenario.push(step, at))
         pushed.append((step, key, datetime.now(UTC)))
-        _wait(lambda k=key: _is_out_of_the_way(resources, k), f"{key} ({step.title})")
+        _wait(partial(_is_out_of_the_way, resources, key), f"{key} ({step.title})")
         while told < len(pushed) and resources.ledger.outcome(pushed[told][1]) is not None:
             yield _told(resources, scenario, pushed[told], tell)
             told += 1
     for entry in pushed[told:]:
-        _wait(lambda k=entry[1]: resources.ledger.outcome(k) is not None, str(entry[1]))
+        _wait(partial(_is_settled, resources, entry[1]), str(entry[1]))
         yield _told(resources, scenario, entry, tell)
 
 
@@ -152,9 +156,13 @@ def _told(
 
 def _is_out_of_the_way(resources: Resources, key: CommitKey) -> bool:
     """Whether the next commit may be pushed: this one is settled, or the canary serves already."""
-    if resources.ledger.outcome(key) is not None:
+    if _is_settled(resources, key):
         return True
     return any(r.state in _IN_TRAFFIC for r in resources.ledger.rollouts(key=key))
+
+
+def _is_settled(resources: Resources, key: CommitKey) -> bool:
+    return resources.ledger.outcome(key) is not None
 
 
 def _wait_for_learning(

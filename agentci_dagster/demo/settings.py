@@ -1,4 +1,4 @@
-"""The demo's `agentci.toml`: the sample service, and policies for a play of minutes instead of days."""
+"""The demo's `agentci.toml`: the sample service, and policies for minutes instead of days."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from agentci_dagster.ports import Clock, Leases, Outcomes
 from agentci_dagster.rollouts import Rollouts
 from agentci_dagster.run_lease import PREFIX as RUN_LEASE
 from agentci_dagster.sensors.settle import settle
+from agentci_dagster.settings import Catalogue
 
 _DIED = "the process of the run died"
 
@@ -22,13 +23,14 @@ _DIED = "the process of the run died"
 def reconcile(
     context: dg.SensorEvaluationContext,
     rollouts: dg.ResourceParam[Rollouts],
+    catalogue: dg.ResourceParam[Catalogue],
     leases: dg.ResourceParam[Leases],
     journeys: dg.ResourceParam[Journeys],
     outcomes: dg.ResourceParam[Outcomes],
     clock: dg.ResourceParam[Clock],
 ) -> dg.SkipReason:
     """Traffic first, then the books."""
-    mended = rollouts.reconcile()
+    mended = rollouts.reconcile(catalogue.services)
     died = [lease for lease in leases.expired() if lease.name.startswith(RUN_LEASE)]
     for lease in died:
         run_id = lease.name.removeprefix(RUN_LEASE)
