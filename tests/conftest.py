@@ -8,6 +8,11 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: properties are about answers, not about time.
+settings.register_profile("agentci", deadline=None)
+settings.load_profile("agentci")
 
 REQUIRED = frozenset(filter(None, os.environ.get("AGENTCI_REQUIRE", "").split(",")))
 """Markers whose tests must run: CI names those for which it has installed the program."""
