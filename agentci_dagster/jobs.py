@@ -4,7 +4,6 @@
 
 import dagster as dg
 
-
 COMMIT_ASSETS = (
     "commit_diff",
     "risk_score",

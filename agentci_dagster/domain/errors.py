@@ -1,4 +1,7 @@
-"""Errors of ours: a broken machine, a wrong setting, a lost lease. A commit's own failure is a value, never one of these."""
+"""Errors of ours: a broken machine, a wrong setting, a lost lease.
+
+A commit's own failure is a value, never one of these.
+"""
 
 from __future__ import annotations
 
