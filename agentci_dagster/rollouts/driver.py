@@ -78,7 +78,7 @@ class Rollouts:
 
     def begin(
         self,
-        service: ServicePlan,
+        service: ServicePlan | None,
         image: Image,
         commit: Commit,
         route: Route,
@@ -94,6 +94,9 @@ class Rollouts:
             InfrastructureError: a machine of ours failed; the live release was left as it was.
         """
         began = self._clock.monotonic()
+        if service is None:
+            empty = _no_deployment(commit.key, "")
+            return replace(empty, note="a library: there is no service to deploy")
         site = Site(self._ports, service)
         empty = _no_deployment(commit.key, service.environment)
         if route is Route.SKIP or image.kind is ImageKind.NONE or image.failure:
@@ -351,7 +354,7 @@ class Rollouts:
     # ------------------------------------------------------------ watch
 
     def watch(
-        self, deployment: Deployment, service: ServicePlan, policy: CanaryPolicy
+        self, deployment: Deployment, service: ServicePlan | None, policy: CanaryPolicy
     ) -> HealthReport:
         """Walk the canary through its plan and promote it or send it back, all inside this call.
 
@@ -362,7 +365,7 @@ class Rollouts:
             kept = reports.recorded(self._ports.log, rollout)
             if kept is not None:
                 return kept
-        if deployment.status is not DeploymentStatus.STARTED:
+        if service is None or deployment.status is not DeploymentStatus.STARTED:
             return reports.undeployed(deployment, self._clock.now())
         if rollout is None:
             raise UsageError(f"The journal knows no rollout {deployment.rollout_id}.")
