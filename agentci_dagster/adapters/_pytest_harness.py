@@ -18,7 +18,7 @@ class Report:
     """A pytest plugin that writes what happens, line by line, to a file opened before any test ran."""
 
     def __init__(self, path, nonce, extra):
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._nonce = nonce
         self._extra = extra
         self._pid = os.getpid()
@@ -74,7 +74,9 @@ def _measure(folder, wanted):
     except Exception:
         return None
     include = [os.path.join(folder, name) for name in wanted]
-    measuring = coverage.Coverage(data_file=None, config_file=False, messages=False, include=include)
+    measuring = coverage.Coverage(
+        data_file=None, config_file=False, messages=False, include=include
+    )
     measuring.start()
     return measuring
 
@@ -97,6 +99,8 @@ def _fitting(args):
     """Options that keep the repository's own plugins from getting in the way of one process that is measured."""
     from importlib.util import find_spec
 
+    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        return args
     if find_spec("pytest_cov"):
         args = [*args, "--no-cov"]
     if find_spec("xdist"):

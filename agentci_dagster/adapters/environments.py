@@ -30,7 +30,7 @@ _TOOLS = ("pytest", "coverage", "hypothesis")
 _INSTALL_TIMEOUT_S = 600
 _RETRY_AFTER_S = 600.0
 """How long an environment that could not be completed is used before it is tried again."""
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Raised when the way of building changes, so that old environments are not taken for new ones."""
 
 
@@ -119,7 +119,10 @@ class Environments:
         beside = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
         for distribution in distributions:
             for file in distribution.files or ():
-                if ".." in file.parts or file.suffix == ".pth" or "__pycache__" in file.parts:
+                # Without entry points no tool of ours hooks itself into the repository's pytest; Hypothesis
+                # would, and importing it takes longer than most small test runs.
+                is_hook = file.suffix == ".pth" or file.name == "entry_points.txt"
+                if is_hook or ".." in file.parts or "__pycache__" in file.parts:
                     continue
                 target = beside / Path(*file.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)

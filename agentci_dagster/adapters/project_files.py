@@ -78,9 +78,10 @@ def read_inside(folder: Path, name: str) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (OSError, ValueError, RuntimeError):
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         return file.read(_MAX_FILE_BYTES).decode("utf-8", "replace")
 
 
@@ -120,13 +121,12 @@ class _Reader:
         pdm = _table(pyproject, "tool", "pdm", "dev-dependencies")
         wanted += [v for g in (*_TEST_EXTRAS, *_DEV_EXTRAS) for v in _strings(pdm.get(g))]
         constraints = [] if requirements else self._constraints()
-        version = _text(about.get("version")) or _text(poetry.get("version"))
+        versions = (about.get("version"), poetry.get("version"), _one(legacy, "version"))
+        version = next(filter(None, (_safe_version(_text(v)) for v in versions)), "")
         roots = self._roots(pyproject, poetry, legacy)
         return Project(
             name=name if _NAME.fullmatch(name) else "",
-            version=_safe_version(
-                version or _one(legacy, "version") or self._written_version(roots)
-            ),
+            version=version or _safe_version(self._written_version(roots)),
             # A file of requirements is the whole truth; what the project declares is then in it.
             requirements=tuple(requirements or _unfold(declared, name, extras)),
             test_requirements=tuple(dict.fromkeys([*_unfold(wanted, name, extras), *tests])),

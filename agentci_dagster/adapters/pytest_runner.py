@@ -34,7 +34,7 @@ from agentci_dagster.domain.selection import (
 )
 from agentci_dagster.ports import Checkout, Mirrors
 
-GENERATED_FOLDER = ".agentci_generated"
+GENERATED_FOLDER = "agentci_generated"
 _MAX_REPORT_BYTES = 64 << 20
 _MAX_RERUNS = 10
 """More failing tests than this are no matter of chance, and running each alone would take long."""
@@ -163,8 +163,13 @@ class PytestBench:
         files_of_interest: Sequence[str] = (),
         timeout_s: float,
         variables: dict[str, str] | None = None,
+        is_bare: bool = False,
     ) -> Session:
-        """One run of pytest; once more without `addopts` where a plugin for them is missing."""
+        """One run of pytest; once more without `addopts` where a plugin for them is missing.
+
+        A bare run leaves the repository's configuration, conftest files and plugins aside, for modules
+        that need nothing but the code under test.
+        """
         deadline = time.monotonic() + timeout_s
         spec: dict[str, Any] = {
             "folder": str(checkout.folder),
@@ -172,6 +177,11 @@ class PytestBench:
             "extra": list(extra),
             "args": [*_OPTIONS, *paths],
         }
+        if is_bare:
+            (checkout.folder.parent / "overlay" / "bare.ini").write_text("[pytest]\n")
+            bare = ["-c", str(checkout.folder.parent / "overlay" / "bare.ini"), "--noconftest"]
+            spec["args"] = [*bare, "--rootdir", str(checkout.folder), *spec["args"]]
+            variables = {**(variables or {}), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         first = self._once(checkout, spec, timeout_s, variables or {})
         if first.exit_code != 4 or "rror: " not in first.trouble:
             return first
@@ -289,9 +299,10 @@ def read_report(path: Path, max_bytes: int = _MAX_REPORT_BYTES) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         data = file.read(max_bytes + 1)
         return data if len(data) <= max_bytes else None
 

@@ -6,6 +6,7 @@ Knows nothing of Python projects or tests; what is run belongs to the callers.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import selectors
 import shutil
@@ -35,21 +36,21 @@ _FIRST_UID = 1 << 30
 # and a hook between fork and exec is not safe in a program with threads.
 _LAUNCHER = """
 import os, resource, sys
-uid, nice, *limits = map(int, sys.argv[1].split(","))
+uid, *limits = map(int, sys.argv[1].split(","))
 kinds = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE)
 for kind, wanted in (*zip(kinds, limits), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024)):
     most = resource.getrlimit(kind)[1]
     value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(kind, (value, value))
-os.nice(nice)
 if uid:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 try:
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.chdir(sys.argv[2])
+    os.execvp(sys.argv[3], sys.argv[3:])
 except OSError as e:
-    sys.exit(f"cannot start {sys.argv[2]}: {e}")
+    sys.exit(f"cannot start {sys.argv[3]}: {e}")
 """
 
 
@@ -97,7 +98,9 @@ class Sandbox:
 
     def __init__(self, bwrap: str | None = None, python: str | None = None) -> None:
         self._bwrap = bwrap
-        self.python = Path(python or str(getattr(sys, "_base_executable", sys.executable))).resolve()
+        self.python = Path(
+            python or str(getattr(sys, "_base_executable", sys.executable))
+        ).resolve()
         self.python_prefix = Path(sys.base_prefix).resolve()
         self._modes: list[tuple[str, ...]] | None = None
         self._lock = threading.Lock()
@@ -131,7 +134,7 @@ class Sandbox:
         if mode is None:
             variables |= {"HOME": str(folder), "TMPDIR": str(folder)}
         variables |= dict(env or {})
-        launch = self._launch(argv, uid, limits)
+        launch = self._launch(argv, folder, uid, limits)
         if mode is None:
             return self._supervise(launch, folder, variables, limits, Isolation.WEAK)
         shell = self._wrapped(mode, folder, read_only, writable, limits)
@@ -159,7 +162,7 @@ class Sandbox:
 
     def _works(self, mode: tuple[str, ...]) -> bool:
         shell = self._wrapped(mode, None, (), (), Limits())
-        launch = self._launch(["/usr/bin/env", "true"], self._uid(mode), Limits())
+        launch = self._launch(["/usr/bin/env", "true"], Path("/"), self._uid(mode), Limits())
         try:
             result = subprocess.run(
                 [*shell, "--", *launch], capture_output=True, timeout=20, check=False
@@ -173,17 +176,16 @@ class Sandbox:
             return 0
         return _FIRST_UID + os.getpid() % (1 << 20)
 
-    def _launch(self, argv: Sequence[str], uid: int, limits: Limits) -> list[str]:
+    def _launch(self, argv: Sequence[str], folder: Path, uid: int, limits: Limits) -> list[str]:
         numbers = (
             uid,
-            5,
             limits.cpu_s,
             limits.memory_bytes,
             limits.n_processes,
             limits.max_file_bytes,
         )
         if self._mode_is_weak_root(uid):
-            numbers = (uid, 5, *numbers[2:4], 4096, numbers[5])
+            numbers = (uid, *numbers[1:3], 4096, numbers[4])
         return [
             str(self.python),
             "-I",
@@ -191,6 +193,7 @@ class Sandbox:
             "-c",
             _LAUNCHER,
             ",".join(map(str, numbers)),
+            str(folder),
             *map(str, argv),
         ]
 
@@ -234,7 +237,7 @@ class Sandbox:
                     shell += ["--perms", "0755", "--dir", str(parent)]
             made |= {place}
             shell += [how, str(place), str(place)]
-        return [*shell, "--chdir", str(folder)] if folder else shell
+        return shell
 
     def _supervise(
         self,
@@ -247,9 +250,15 @@ class Sandbox:
         mark = f"AGENTCI_SANDBOX={uuid.uuid4().hex}"
         name, _, value = mark.partition("=")
         started = time.monotonic()
+        # Bubblewrap writes here which process is the first one inside.
+        told, teller = os.pipe()
+        os.set_blocking(told, False)
+        if isolation is Isolation.STRONG:
+            command = [command[0], "--info-fd", str(teller), *command[1:]]
         try:
             process = subprocess.Popen(
                 command,
+                pass_fds=(teller,) if isolation is Isolation.STRONG else (),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -258,14 +267,18 @@ class Sandbox:
                 start_new_session=True,
             )
         except OSError as e:
+            os.close(told)
             raise SandboxError(
                 f"The sandbox could not be started ({e}).", "check the memory and processes free"
             ) from e
+        finally:
+            os.close(teller)
         watch = _Watch()
         try:
             _follow(process, limits, started + limits.timeout_s, watch)
         finally:
             _end(process, mark, isolation)
+            _await_end(told)
         tails = {
             k: bytes(v[-_TAIL_BYTES:]).decode("utf-8", "replace") for k, v in watch.tails.items()
         }
@@ -389,6 +402,21 @@ def _end(process: subprocess.Popen[bytes], mark: str, isolation: Isolation) -> N
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def _await_end(told: int) -> None:
+    """Wait until the first process inside is gone, which it is only when all others are."""
+    with os.fdopen(told, "rb") as pipe:
+        found = re.search(rb'"child-pid"\s*:\s*(\d+)', pipe.read() or b"")
+    patience = time.monotonic() + 10
+    while found and time.monotonic() < patience:
+        try:
+            stat = Path(f"/proc/{int(found[1])}/stat").read_text()
+        except OSError:
+            return
+        if stat.rpartition(")")[2].split()[0] in {"Z", "X"}:
+            return
+        time.sleep(0.002)
 
 
 def _marked(mark: str) -> list[int]:

@@ -89,7 +89,9 @@ def to_source(value, imports, depth=0):
         text = repr(value)
     elif dataclasses.is_dataclass(value) and kind.__eq__ is not object.__eq__:
         fields = [f for f in dataclasses.fields(value) if f.init]
-        inner = (f"{f.name}={to_source(getattr(value, f.name), imports, depth + 1)}" for f in fields)
+        inner = (
+            f"{f.name}={to_source(getattr(value, f.name), imports, depth + 1)}" for f in fields
+        )
         text = f"{_imported(kind, imports)}({', '.join(inner)})"
     elif isinstance(value, tuple) and hasattr(kind, "_fields"):
         inner = (to_source(v, imports, depth + 1) for v in value)
@@ -133,8 +135,19 @@ def namespace(imports):
 # ---------------------------------------------------------------- inputs for a type
 
 INTS = ["0", "1", "-1", "2", "3", "10", "7", "100", "-5"]
-FLOATS = ["0.0", "1.0", "-1.0", "0.5", "2.5", "100.0", "3"]
-TEXTS = ["''", "'a'", "'abc'", "'A b'", "'1'", "'hello world'", "'a,b'", "'-2.5'", "' x '", "'a\\nb'"]
+FLOATS = ["0.0", "1.0", "-1.0", "0.5", "2.5", "-1.25", "100.0", "3"]
+TEXTS = [
+    "''",
+    "'a'",
+    "'abc'",
+    "'A b'",
+    "'1'",
+    "'hello world'",
+    "'a,b'",
+    "'-2.5'",
+    "' x '",
+    "'a\\nb'",
+]
 BYTES = ["b''", "b'a'", "b'abc'"]
 ANY = ["0", "1", "'a'", "''", "[]", "[1, 2]", "None", "1.5", "{}", "{'a': 1}", "True", "['b', 'a']"]
 
@@ -196,7 +209,10 @@ class Inputs:
                 self.imports.add(f"from {kind.__module__} import {name}")
                 return texts
         moments = {
-            datetime.datetime: ["datetime.datetime(2024, 2, 29, 12, 30)", "datetime.datetime(1970, 1, 1)"],
+            datetime.datetime: [
+                "datetime.datetime(2024, 2, 29, 12, 30)",
+                "datetime.datetime(1970, 1, 1)",
+            ],
             datetime.date: ["datetime.date(2024, 2, 29)", "datetime.date(1999, 12, 31)"],
             datetime.timedelta: [
                 *("datetime.timedelta(0)", "datetime.timedelta(days=1)"),
@@ -231,11 +247,18 @@ class Inputs:
                 return [f"({i},)" if i else "()" for i in self.rows(item, depth)]
             return [f"({', '.join(c)},)" for c in _some([self.pool(a, depth + 1) for a in args])]
         if kind in (dict, abc.Mapping, abc.MutableMapping, collections.defaultdict):
-            keys, values = (self.pool(a, depth + 1) for a in (args if len(args) == 2 else (str, int)))
+            keys, values = (
+                self.pool(a, depth + 1) for a in (args if len(args) == 2 else (str, int))
+            )
             if not keys or not values:
                 return ["{}"]
             pairs = [f"{k}: {values[n % len(values)]}" for n, k in enumerate(keys[:6], 1)]
-            return ["{}", "{" + pairs[0] + "}", "{" + ", ".join(pairs[:3]) + "}", "{" + ", ".join(pairs) + "}"]
+            return [
+                "{}",
+                "{" + pairs[0] + "}",
+                "{" + ", ".join(pairs[:3]) + "}",
+                "{" + ", ".join(pairs) + "}",
+            ]
         if kind in (abc.Callable, typing.Callable):
             return ["(lambda *a, **k: a[0] if a else None)", "(lambda *a, **k: True)"]
         if kind in (typing.IO, typing.TextIO, io.StringIO, io.TextIOBase):
@@ -248,7 +271,13 @@ class Inputs:
         items = self.pool(item, depth + 1)
         if not items:
             return [""]
-        rows = ["", *items[:4], ", ".join(items[1:3]), ", ".join(items[:5]), ", ".join(items[4:0:-1])]
+        rows = [
+            "",
+            *items[:4],
+            ", ".join(items[1:3]),
+            ", ".join(items[:5]),
+            ", ".join(items[4:0:-1]),
+        ]
         rows += [f"{items[-1]}, {items[-1]}", ", ".join(items[-3:])]
         return list(dict.fromkeys(rows))
 
@@ -276,11 +305,12 @@ class Inputs:
         if not all(pools):
             return []
         made = [f"{name}({', '.join(map(written, required, c))})" for c in _some(pools)]
+        varied = []
         for parameter in optional[:4]:
             if made and parameter.hint is not typing.Any:
-                values = self.pool(parameter.hint, depth + 1)[1:3]
-                made += [_with(made[0], parameter.name, value) for value in values]
-        return list(dict.fromkeys(made))
+                values = self.pool(parameter.hint, depth + 1)[:3]
+                varied += [_with(made[0], parameter.name, value) for value in values]
+        return list(dict.fromkeys([*made[:2], *varied, *made[2:]]))
 
 
 def _some(pools):
@@ -307,10 +337,15 @@ def _combinations(pools):
     longest = max(map(len, pools))
     first = tuple(p[0] for p in pools)
     ordinary = tuple(p[min(1, len(p) - 1)] for p in pools)
-    shifted = (tuple(p[(n * (i + 1)) % len(p)] for i, p in enumerate(pools)) for n in range(longest))
+    shifted = (
+        tuple(p[(n * (i + 1)) % len(p)] for i, p in enumerate(pools)) for n in range(longest)
+    )
     level = (tuple(p[n % len(p)] for p in pools) for n in range(longest))
     single = (
-        base[:i] + (v,) + base[i + 1 :] for base in (first, ordinary) for i, p in enumerate(pools) for v in p
+        base[:i] + (v,) + base[i + 1 :]
+        for base in (first, ordinary)
+        for i, p in enumerate(pools)
+        for v in p
     )
     for row in itertools.chain([first, ordinary], level, single, shifted):
         if row not in seen:
@@ -413,7 +448,9 @@ def guess(tree, name):
                 return int
             if called in ("len", "enumerate", "list", "set", "tuple", "reversed"):
                 return typing.Union[list[int], str]
-        elif isinstance(node, ast.Compare) and any(_is(n, name) for n in (node.left, *node.comparators)):
+        elif isinstance(node, ast.Compare) and any(
+            _is(n, name) for n in (node.left, *node.comparators)
+        ):
             for other in (node.left, *node.comparators):
                 if isinstance(other, ast.Constant) and type(other.value) in (int, float, str):
                     return type(other.value)
@@ -423,7 +460,9 @@ def guess(tree, name):
                 return type(other.value)
             if isinstance(node.op, (ast.Sub, ast.Div, ast.FloorDiv, ast.Pow)):
                 return float
-    if re.search(r"^(n|i|k|num|count|size|length|index|limit|width|year|value)$|_(count|size)$", name):
+    if re.search(
+        r"^(n|i|k|num|count|size|length|index|limit|width|year|value)$|_(count|size)$", name
+    ):
         return int
     if re.search(r"name|text|string|word|path|key|^s$|line|title|message", name):
         return str
@@ -457,9 +496,12 @@ def written_calls(name, texts):
         ]
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rsplit(".", 1)[-1] == short:
-                found.append(([ast.unparse(a) for a in node.args], {
-                    k.arg: ast.unparse(k.value) for k in node.keywords if k.arg
-                }))
+                found.append(
+                    (
+                        [ast.unparse(a) for a in node.args],
+                        {k.arg: ast.unparse(k.value) for k in node.keywords if k.arg},
+                    )
+                )
         for row in rows[:20]:
             for item in row[:40]:
                 with contextlib.suppress(Exception):
@@ -517,13 +559,16 @@ class Function:
         nodes = [
             n
             for n in ast.walk(ast.parse(self.text))
-            if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and n.lineno == spec["first_line"]
+            if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and n.lineno == spec["first_line"]
         ]
         self.tree = nodes[0]
         self.doc = ast.get_docstring(self.tree) or ""
+        # A code object begins at its first decorator.
+        self.first = min([self.tree.lineno, *(d.lineno for d in self.tree.decorator_list)])
 
     def is_inside(self, file, line):
-        return self.spec["first_line"] <= line <= self.spec["last_line"] and self.same(file)
+        return self.first <= line <= self.spec["last_line"] and self.same(file)
 
     def same(self, file):
         return file == self.file or os.path.realpath(file) == self.file
@@ -607,7 +652,8 @@ class Search:
         self.calls = set()
 
     def is_over(self):
-        return time.process_time() > self.ends or len(self.seen) > 1500
+        is_stuck = sum(isinstance(s.error, TooLong) for s in self.seen[-50:]) > 4
+        return is_stuck or time.process_time() > self.ends or len(self.seen) > 1500
 
     def run(self):
         function = self.function
@@ -706,8 +752,12 @@ class Search:
             return
 
         @settings(
-            max_examples=60, derandomize=True, database=None, deadline=None,
-            suppress_health_check=list(HealthCheck), phases=[Phase.generate],
+            max_examples=60,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],
         )
         @given(strategy)
         def one(values):
@@ -832,10 +882,14 @@ def _type_of(calls, place, name):
         if text is not None:
             with contextlib.suppress(Exception):
                 found.append(ast.literal_eval(text))
-    kinds = {type(v) for v in found}
-    if len(kinds) != 1:
-        return (float if kinds == {int, float} else None) if kinds else None
-    kind = kinds.pop()
+    kinds = sorted({type(v) for v in found}, key=lambda k: k.__name__)
+    if not 0 < len(kinds) < 4:
+        return None
+    union = [_kind_of(kind, [v for v in found if type(v) is kind]) for kind in kinds]
+    return typing.Union[tuple(union)]
+
+
+def _kind_of(kind, found):
     if kind in (list, tuple, set):
         inner = {type(i) for v in found for i in v}
         item = inner.pop() if len(inner) == 1 else (float if inner == {int, float} else int)
@@ -863,7 +917,7 @@ def _twist(text, pool, chance):
             return str(value + chance.choice([1, -1, 10, -10, value, 100]))
         if type(value) is str and value and chance.random() < 0.6:
             place = chance.randrange(len(value))
-            letter = chance.choice("a1 -_.,:/(\"")
+            letter = chance.choice('a1 -_.,:/("')
             return repr(value[:place] + chance.choice(["", letter, value]) + value[place:])[:100]
         if type(value) is list and value and chance.random() < 0.6:
             return repr(chance.choice([value[::-1], value * 2, value[1:], sorted(value, key=repr)]))
@@ -940,7 +994,11 @@ def _case(call, outcome, expected, imports, changed=""):
     # Only what this test names; the search itself imported more.
     needed = sorted(i for i in imports if re.search(rf"\b{i.split()[-1].split('.')[0]}\b", used))
     return {
-        "call": call, "outcome": outcome, "expected": expected, "imports": needed, "changed": changed,
+        "call": call,
+        "outcome": outcome,
+        "expected": expected,
+        "imports": needed,
+        "changed": changed,
     }
 
 
@@ -967,9 +1025,9 @@ def choose(search):
     """The few calls that together run all that was run, plainest first; then some of other outcomes."""
     function = search.function
     wanted = set(function.spec["changed_lines"])
+    # In the order of the search, which is from simple to odd.
     ranked = sorted(
-        (s for s in search.seen if s.trail),
-        key=lambda s: (s.error is not None, len(s.call), s.call),
+        (s for s in search.seen if s.trail), key=lambda s: (s.error is not None, not s.changed)
     )
     chosen, covered, shapes = [], set(), set()
 
@@ -992,9 +1050,9 @@ def choose(search):
             break
         ranked.remove(best)
         take(best)
-    for seen in ranked:
+    for seen in sorted(ranked[:9], key=lambda s: -len(s.call)):
         shape = repr(seen.value)[:40] if seen.error is None else type(seen.error).__name__
-        if len(chosen) >= 3 or shape in shapes:
+        if len(chosen) >= 3 or shape in shapes or len(seen.call) > 100:
             continue
         shapes.add(shape)
         take(seen)

@@ -151,16 +151,16 @@ class OfflineTestWriter:
                 writable=[out],
                 read_only=[inside],
                 variables={"PYTHONDONTWRITEBYTECODE": "1"},
-                limits=Limits(timeout_s=total_s + 15, cpu_s=int(total_s) + 20, memory_bytes=2 << 30),
+                limits=Limits(
+                    timeout_s=total_s + 15, cpu_s=int(total_s) + 20, memory_bytes=2 << 30
+                ),
             )
             answers = _read_answers(out / "answers.jsonl", targets)
             return answers, result.isolation, _trouble(result, len(answers), len(targets))
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _parents(
-        self, diff: CommitDiff, targets: Sequence[Target], folder: Path
-    ) -> dict[str, str]:
+    def _parents(self, diff: CommitDiff, targets: Sequence[Target], folder: Path) -> dict[str, str]:
         """The version before the commit of each file with a target, outside the tree."""
         mirror = self._mirrors.of(diff.key.repository)
         before = {f.path: f.old_path or f.path for f in diff.files}
@@ -193,6 +193,7 @@ class OfflineTestWriter:
                 paths=names,
                 timeout_s=deadline - time.monotonic(),
                 variables={"PYTHONHASHSEED": str(seed)},
+                is_bare=True,
             )
             return {} if session.trouble or session.cheating else session.outcomes
 
@@ -294,9 +295,7 @@ def _trouble(result: SandboxResult, n_answers: int, n_targets: int) -> str:
 
 
 def _nothing(note: str, started: float) -> GeneratedTests:
-    return GeneratedTests(
-        (), (), Funnel(), (), Isolation.NOT_RUN, time.monotonic() - started, note
-    )
+    return GeneratedTests((), (), Funnel(), (), Isolation.NOT_RUN, time.monotonic() - started, note)
 
 
 def _why_none(diff: CommitDiff, targets: Targets) -> str:
@@ -336,5 +335,3 @@ def _note(
     if trouble:
         parts.append(trouble)
     return "; ".join(parts) + "."
-
-

@@ -85,9 +85,7 @@ def _wanted(tree: ast.Module, own: Iterable[str], *, is_package: bool) -> Iterat
             for base in bases:
                 yield from (".".join([*base, *module, alias.name]) for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            mentioned = _DOTTED.fullmatch(node.value)
-            if mentioned:
-                yield mentioned[1]
+            yield from (found[1] for found in [_DOTTED.fullmatch(node.value)] if found)
 
 
 def _fixtures(path: str, sources: Mapping[str, str]) -> Iterator[str]:

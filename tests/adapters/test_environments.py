@@ -1,0 +1,173 @@
+"""Environments: made from wheels only, kept by what decides them, never started outside the sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import threading
+
+import pytest
+
+from agentci_dagster.adapters.environments import Environments, write_overlay
+from agentci_dagster.adapters.project_files import read_project
+from agentci_dagster.adapters.sandbox import Limits, Sandbox
+from tests.adapters.trees import make_wheel
+
+
+@pytest.fixture(scope="module")
+def tools_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("toolbox")
+
+
+@pytest.fixture
+def environments(tmp_path, tools_folder):
+    return Environments(tmp_path / "environments", tools_folder)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    return folder
+
+
+def vendored(checkout, version="1.0", text="ANSWER = 42\n", lines=""):
+    wheel = make_wheel(checkout / "vendor", "tinydep", version, text)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (checkout / "requirements.lock").write_text(
+        f"--no-index\n--find-links vendor\ntinydep=={version} --hash=sha256:{digest}\n{lines}"
+    )
+
+
+def inside(environment, code, checkout):
+    result = Sandbox().run(
+        [str(environment.python), "-c", code],
+        folder=checkout,
+        read_only=environment.read_only,
+        limits=Limits(timeout_s=30),
+    )
+    return result.stdout_tail.strip() or result.stderr_tail
+
+
+def test_vendored_wheels_are_installed_without_a_network(environments, checkout):
+    vendored(checkout)
+
+    made = environments.prepare(checkout)
+
+    assert made.trouble == ""
+    assert not made.is_reused
+    assert inside(made, "import tinydep; print(tinydep.ANSWER)", checkout) == "42"
+
+
+def test_same_files_reuse_the_environment_and_others_do_not(environments, checkout):
+    vendored(checkout)
+    first = environments.prepare(checkout)
+    (checkout / "code.py").write_text("x = 1")
+    again = environments.prepare(checkout)
+    vendored(checkout, version="2.0")
+    other = environments.prepare(checkout)
+
+    assert again.is_reused
+    assert again.digest == first.digest != other.digest
+
+
+def test_wheel_with_the_wrong_hash_is_not_installed(environments, checkout):
+    vendored(checkout)
+    make_wheel(checkout / "vendor", "tinydep", "1.0", "ANSWER = 'replaced'\n")
+
+    made = environments.prepare(checkout)
+
+    assert "uv failed" in made.trouble
+    assert "tinydep" in made.trouble
+    assert "ModuleNotFoundError" in inside(made, "import tinydep", checkout)
+
+
+def test_missing_package_is_trouble_with_a_next_step(environments, checkout):
+    (checkout / "requirements.txt").write_text("--no-index\nno-such-package-here==1\n")
+
+    made = environments.prepare(checkout)
+
+    assert "no-such-package-here" in made.trouble
+    assert "mend the requirements or the network" in made.trouble
+    assert inside(made, "print(1)", checkout) == "1"
+
+
+def test_missing_test_package_does_not_cost_the_others(environments, checkout):
+    vendored(checkout)
+    (checkout / "requirements-test.txt").write_text("no-such-package-here==1\n")
+
+    made = environments.prepare(checkout)
+
+    assert "Left out: what the tests need." in made.trouble
+    assert inside(made, "import tinydep; print(tinydep.ANSWER)", checkout) == "42"
+
+
+def test_source_distributions_are_never_built(environments, checkout):
+    (checkout / "vendor").mkdir()
+    (checkout / "vendor" / "evil-1.0.tar.gz").write_bytes(b"not a wheel")
+    (checkout / "requirements.txt").write_text("--no-index\n--find-links vendor\nevil==1.0\n-e .\n")
+    (checkout / "setup.py").write_text("open('ran', 'w')\nfrom setuptools import setup; setup()")
+
+    made = environments.prepare(checkout)
+
+    assert made.trouble
+    assert not (checkout / "ran").exists()
+
+
+def test_tools_of_ours_come_last(environments, checkout):
+    make_wheel(checkout / "vendor", "pytest", "0.1", "__version__ = 'their own'\n")
+    (checkout / "requirements.txt").write_text("--no-index\n--find-links vendor\npytest==0.1\n")
+
+    made = environments.prepare(checkout)
+
+    assert inside(made, "import pytest; print(pytest.__version__)", checkout) == "their own"
+    ours = importlib.metadata.version("coverage")
+    assert inside(made, "import coverage; print(coverage.__version__)", checkout) == ours
+
+
+def test_code_that_a_wheel_starts_with_python_does_not_run_outside(
+    environments, checkout, tmp_path
+):
+    mark = tmp_path / "ran"
+    wheel = make_wheel(checkout / "vendor", "tinydep", "1.0", "")
+    import zipfile
+
+    with zipfile.ZipFile(wheel, "a") as file:
+        file.writestr("evil.pth", f"import pathlib; pathlib.Path({str(mark)!r}).touch()\n")
+    (checkout / "requirements.txt").write_text("--no-index\n--find-links vendor\ntinydep\n")
+
+    made = environments.prepare(checkout)
+    environments.prepare(checkout)
+
+    assert made.trouble == ""
+    assert not mark.exists()
+
+
+def test_two_that_want_the_same_environment_make_it_once(environments, checkout):
+    vendored(checkout)
+    made = []
+    threads = [
+        threading.Thread(target=lambda: made.append(environments.prepare(checkout)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(m.is_reused for m in made) == [False, True, True]
+
+
+def test_overlay_makes_name_version_and_written_version_known(checkout, tmp_path):
+    (checkout / "pyproject.toml").write_text(
+        '[project]\nname = "my-shop"\nversion = "1.5"\nscripts.go = "shop:main"\n'
+        '[tool.hatch.build.hooks.vcs]\nversion-file = "shop/_version.py"\n'
+    )
+    (checkout / "shop").mkdir()
+
+    write_overlay(tmp_path / "overlay", checkout, read_project(checkout))
+
+    (found,) = importlib.metadata.distributions(path=[str(tmp_path / "overlay")])
+    assert (found.name, found.version) == ("my-shop", "1.5")
+    assert [e.value for e in found.entry_points] == ["shop:main"]
+    assert 'version = "1.5"' in (checkout / "shop" / "_version.py").read_text()

@@ -1,0 +1,310 @@
+"""Choosing tests by what a commit touches, and judging what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentci_dagster.domain.diff import FileKind, FileStatus, Hunk
+from agentci_dagster.domain.generated_tests import Candidate, Finding, Funnel, GeneratedTests
+from agentci_dagster.domain.routing import Route
+from agentci_dagster.domain.selection import (
+    Isolation,
+    LineCoverage,
+    SelectionMode,
+    SelectionPolicy,
+    TestFailure,
+    TestPlan,
+    TestRun,
+    TestVerdict,
+    choose_tests,
+    dependents,
+    is_test_file,
+    judge,
+    module_name,
+)
+from tests.builders import diff, file_change
+
+SOURCES = {
+    "shop/__init__.py": "",
+    "shop/cart.py": "from . import money\n",
+    "shop/money.py": "RATE = 2\n",
+    "shop/mail.py": "import smtplib\n",
+    "tests/conftest.py": "",
+    "tests/test_cart.py": "from shop.cart import total\n",
+    "tests/test_mail.py": "def test_x():\n    import shop.mail\n",
+    "tests/test_web.py": "APP = 'shop.web:app'\n",
+}
+FILES = (*SOURCES, "README.md")
+
+
+def choose(*changes, route=Route.STANDARD, files=FILES, sources=SOURCES, **kwargs):
+    return choose_tests(diff(*changes), files, sources, route, **kwargs)
+
+
+def plan(mode=SelectionMode.SELECTED, files=("tests/test_cart.py",), known=3):
+    return TestPlan(mode, files, ("because",), known)
+
+
+def run(**changes):
+    facts = {
+        "n_passed": 3,
+        "n_failed": 0,
+        "n_skipped": 1,
+        "failures": (),
+        "executed_lines": {},
+        "executable_lines": {},
+        "seconds": 1.0,
+        "isolation": Isolation.STRONG,
+    }
+    return TestRun(**(facts | changes))
+
+
+def generated(*findings):
+    kept = Candidate("test_a", "shop/cart.py::f", "\ndef test_a():\n    pass\n", "offline")
+    return GeneratedTests((kept,), findings, Funnel(), (), Isolation.STRONG, 1.0, "1 test")
+
+
+FINDING = Finding(
+    "shop/cart.py::f", "f([])", "ZeroDivisionError", "division by zero", "def t(): f([])"
+)
+
+
+def test_changed_module_selects_the_tests_that_import_it_through_others():
+    chosen = choose(file_change("shop/money.py"))
+
+    assert chosen.mode is SelectionMode.SELECTED
+    assert chosen.test_files == ("tests/test_cart.py",)
+    assert chosen.n_known == 3
+    assert chosen.files_of_interest == ("shop/money.py",)
+    assert "2 test files import nothing that has changed." in chosen.reasons
+
+
+def test_import_inside_a_function_counts():
+    assert choose(file_change("shop/mail.py")).test_files == ("tests/test_mail.py",)
+
+
+def test_changed_test_file_runs_itself():
+    chosen = choose(file_change("tests/test_mail.py", kind=FileKind.TEST))
+
+    assert chosen.test_files == ("tests/test_mail.py",)
+    assert chosen.files_of_interest == ()
+
+
+def test_module_named_in_a_string_counts_as_imported():
+    sources = SOURCES | {"shop/web.py": "x = 1\n"}
+
+    chosen = choose(file_change("shop/web.py"), files=tuple(sources), sources=sources)
+
+    assert chosen.test_files == ("tests/test_web.py",)
+
+
+def test_everything_that_reaches_all_leaves_no_group_out():
+    sources = {"a.py": "", "test_a.py": "import a"}
+
+    chosen = choose(file_change("a.py"), files=tuple(sources), sources=sources)
+
+    assert chosen.reasons == ("1 of 1 test files import what has changed or have changed.",)
+
+
+def test_deleted_module_selects_the_tests_that_still_import_it():
+    sources = SOURCES | {"tests/test_old.py": "import shop.old\n"}
+    gone = file_change("shop/old.py", status=FileStatus.DELETED)
+
+    chosen = choose(gone, files=tuple(sources), sources=sources)
+
+    assert chosen.test_files == ("tests/test_old.py",)
+    assert chosen.files_of_interest == ()
+
+
+def test_renamed_module_selects_the_tests_that_import_its_old_name():
+    sources = SOURCES | {"tests/test_old.py": "import shop.old\n"}
+    moved = file_change("shop/mail.py", old_path="shop/old.py", status=FileStatus.RENAMED)
+
+    chosen = choose(moved, files=tuple(sources), sources=sources)
+
+    assert chosen.test_files == ("tests/test_mail.py", "tests/test_old.py")
+
+
+def test_deleted_test_file_asks_for_nothing_more():
+    gone = file_change("tests/test_gone.py", kind=FileKind.TEST, status=FileStatus.DELETED)
+
+    assert choose(gone).mode is SelectionMode.SELECTED
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (file_change("pyproject.toml", kind=FileKind.DEPENDENCY), "is dependency"),
+        (file_change("shop/page.html"), "is not Python"),
+        (file_change("tests/conftest.py", kind=FileKind.TEST), "all tests below"),
+        (file_change("shop/unknown.py"), "no test is seen to import shop/unknown.py"),
+    ],
+)
+def test_doubt_runs_all_tests_and_says_why(change, reason):
+    chosen = choose(change, file_change("README.md", kind=FileKind.DOCS))
+
+    assert chosen.mode is SelectionMode.ALL
+    assert len(chosen.test_files) == chosen.n_known == 3
+    assert any(reason in r for r in chosen.reasons)
+
+
+def test_careful_routes_run_all_tests():
+    assert choose(route=Route.GUARDED).mode is SelectionMode.ALL
+    assert choose(route=Route.HOLD).mode is SelectionMode.ALL
+
+
+def test_capped_diff_runs_all_tests():
+    chosen = choose_tests(diff(is_capped=True), FILES, SOURCES, Route.FAST)
+
+    assert chosen.mode is SelectionMode.ALL
+
+
+def test_too_many_files_run_all_tests():
+    assert choose(policy=SelectionPolicy(max_python_files=2)).mode is SelectionMode.ALL
+
+
+def test_unread_file_runs_all_tests_unless_it_is_hidden():
+    assert choose(files=(*FILES, "shop/huge.py")).mode is SelectionMode.ALL
+    assert choose(files=(*FILES, ".github/tool.py")).mode is SelectionMode.SELECTED
+
+
+def test_unparsable_file_runs_all_tests():
+    chosen = choose(sources=SOURCES | {"shop/mail.py": "def ("})
+
+    assert chosen.mode is SelectionMode.ALL
+    assert "shop/mail.py cannot be parsed" in chosen.reasons[0]
+
+
+def test_documentation_and_the_route_skip_need_no_tests():
+    only_docs = choose(file_change("README.md", kind=FileKind.DOCS))
+    skipped = choose(route=Route.SKIP)
+
+    assert only_docs.mode is skipped.mode is SelectionMode.NONE
+    assert "only documentation" in only_docs.reasons[0]
+
+
+def test_conftest_above_a_test_passes_on_what_it_imports():
+    sources = {"a.py": "", "tests/conftest.py": "import a", "tests/deep/test_b.py": ""}
+
+    assert "tests/deep/test_b.py" in dependents({"a.py"}, sources)
+
+
+def test_relative_imports_go_up_the_right_number_of_packages():
+    sources = {
+        "p/__init__.py": "",
+        "p/q/__init__.py": "from ..r import x",
+        "p/q/s.py": "from .. import r",
+        "p/r.py": "",
+        "p/t.py": "from .q import s",
+    }
+
+    assert dependents({"p/r.py"}, sources) == {"p/r.py", "p/q/__init__.py", "p/q/s.py", "p/t.py"}
+
+
+def test_module_name_starts_below_the_last_folder_that_is_no_package():
+    assert module_name("src/shop/cart.py", {"src/shop/__init__.py"}) == "shop.cart"
+    assert module_name("cart.py", set()) == "cart"
+
+
+@pytest.mark.parametrize("path", ["test_a.py", "x/test_b.py", "x/b_test.py", "app/tests.py"])
+def test_names_that_pytest_collects(path):
+    assert is_test_file(path)
+
+
+@pytest.mark.parametrize("path", ["testing.py", "conftest.py", "test_a.txt", "tests/helper.py"])
+def test_names_that_pytest_does_not_collect(path):
+    assert not is_test_file(path)
+
+
+def test_passing_tests_pass():
+    report = judge(diff(), plan(), run())
+
+    assert report.verdict is TestVerdict.PASSED
+    assert report.summary == "3 tests passed, 1 skipped."
+    assert report.n_generated == 0
+    assert report.coverage is None
+
+
+def test_failing_tests_fail_and_name_the_first():
+    failures = (TestFailure("a::b", "boom"), TestFailure("a::c", "bang"))
+
+    report = judge(diff(), plan(), run(n_failed=2, failures=failures))
+
+    assert report.verdict is TestVerdict.FAILED
+    assert report.summary == "Failed: a::b and 1 more."
+    assert report.n_failed == 2
+
+
+def test_finding_fails_the_commit_with_its_example():
+    report = judge(diff(), plan(), run(), generated(FINDING))
+
+    assert report.verdict is TestVerdict.FAILED
+    assert report.n_generated == 1
+    assert "f([]) raises ZeroDivisionError" in report.failures[0].message
+    assert report.summary.startswith("A generated test found a crash in shop/cart.py::f")
+
+
+def test_finding_is_only_said_where_the_policy_allows_it():
+    report = judge(diff(), plan(), run(), generated(FINDING), withhold_on_findings=False)
+
+    assert report.verdict is TestVerdict.PASSED
+    assert "1 crashes on ordinary input were found" in report.summary
+
+
+def test_kept_test_that_fails_is_unstable_and_no_failure():
+    failing = TestFailure("agentci_generated/test_a.py::test_a", "", is_generated=True)
+
+    report = judge(diff(), plan(), run(n_failed=1, failures=(failing,)), generated())
+
+    assert report.verdict is TestVerdict.PASSED
+    assert report.failures == ()
+    assert "1 generated tests did not hold" in report.summary
+
+
+def test_flaky_and_weak_are_said():
+    report = judge(diff(), plan(), run(flaky=("a::b",), isolation=Isolation.WEAK))
+
+    assert report.verdict is TestVerdict.PASSED
+    assert report.flaky == ("a::b",)
+    assert "Flaky, passed when run alone: a::b." in report.summary
+    assert "Weak isolation" in report.summary
+
+
+@pytest.mark.parametrize(
+    ("the_plan", "the_run", "words"),
+    [
+        (plan(known=0), run(), "has no tests"),
+        (plan(), run(trouble="no pytest"), "say nothing: no pytest"),
+        (plan(), run(n_passed=0), "No test ran (1 skipped)"),
+    ],
+)
+def test_no_proof_is_inconclusive(the_plan, the_run, words):
+    report = judge(diff(), the_plan, the_run)
+
+    assert report.verdict is TestVerdict.INCONCLUSIVE
+    assert words in report.summary
+
+
+def test_nothing_to_run_is_not_needed():
+    report = judge(diff(), plan(SelectionMode.NONE, ()), None)
+    silent = judge(diff(), replace(plan(SelectionMode.NONE, ()), reasons=()), None)
+
+    assert report.verdict is TestVerdict.NOT_NEEDED
+    assert report.summary == "because"
+    assert silent.summary == "No tests were needed."
+    assert report.isolation is Isolation.NOT_RUN
+
+
+def test_coverage_counts_added_executable_lines():
+    changed = diff(file_change(hunks=(Hunk(3, 1, 3, 4),)), file_change("shop/other.py"))
+    measured = run(
+        executed_lines={"shop/cart.py": (1, 3)}, executable_lines={"shop/cart.py": (1, 3, 4, 9)}
+    )
+
+    report = judge(changed, plan(), measured)
+
+    assert report.coverage == LineCoverage(2, 1, ("shop/cart.py:4",))
+    assert report.coverage.share == 0.5
+    assert LineCoverage(0, 0).share is None
