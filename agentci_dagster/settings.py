@@ -136,6 +136,13 @@ class Settings(_Section):
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise ValueError(f"two repositories are named {', '.join(doubled)}")
+        homes = [r.deploy.environment for r in self.repository if r.service]
+        shared = sorted({e for e in homes if homes.count(e) > 1})
+        if shared:
+            raise ValueError(
+                f"two services are deployed to {', '.join(shared)}; each needs an environment of "
+                "its own ([repository.deploy] environment)"
+            )
         return self
 
     def of(self, repository: str) -> RepositorySettings:

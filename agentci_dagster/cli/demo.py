@@ -14,6 +14,7 @@ from agentci_dagster.cli.printing import JsonFlag, console, print_json
 
 if TYPE_CHECKING:
     from agentci_dagster.demo.play import Played, Result
+    from agentci_dagster.resources import Resources
 
 _COLUMNS = "{number:>3}  {title:48.48}  {route:9} {ending:12} {cause:15} {seconds:5.1f} s"
 
@@ -41,11 +42,23 @@ def demo(
             result = play(resources, tell)
     finally:
         stop_services(resources)
+    written = _write_report(resources)
     if as_json:
         print_json(_document(result))
     else:
         _print_summary(result, folder)
+        console().print(f"report: {written}", markup=False)
     raise typer.Exit(Exit.DONE if result.is_as_expected else Exit.COMMIT_FAILED)
+
+
+def _write_report(resources: Resources) -> Path:
+    from agentci_dagster.report.page import page
+
+    policy = resources.settings.policy.trends
+    path = resources.settings.home / "report.html"
+    html = page(resources.ledger.outcomes(), resources.clock.now(), policy)
+    path.write_text(html, encoding="utf-8")
+    return path
 
 
 def _line(played: Played) -> str:
