@@ -1,4 +1,9 @@
-"""Runs pytest inside the sandbox and reports each step as one line of JSON. Stands alone: it imports nothing of ours.
+# It runs inside the sandbox, beside any code and in plain Python: hence no types and wide catches.
+# ruff: noqa: ANN001, ANN003, ANN202, ANN204, ARG002, BLE001, E501, PTH118
+# ruff: noqa: PTH123, S112
+# mypy: ignore-errors
+"""Runs pytest inside the sandbox and reports each step as one line of JSON. Stands alone: it
+imports nothing of ours.
 
 Its report comes out of a process in which code of the commit ran, so the reader (`pytest_runner.py`) believes none of it
 unless exit code, counts and the closing line agree. The module's name carries the run's nonce.
@@ -15,7 +20,9 @@ _MAX_TESTS = 200_000
 
 
 class Report:
-    """A pytest plugin that writes what happens, line by line, to a file opened before any test ran."""
+    """A pytest plugin that writes what happens, line by line, to a file opened before any test
+    ran.
+    """
 
     def __init__(self, path, nonce, extra):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -31,7 +38,8 @@ class Report:
             os.write(self._file, json.dumps(line).encode() + b"\n")
 
     def pytest_configure(self, config):
-        # Only now: extra folders given on the command line would put the repository's own `testpaths` out of force.
+        # Only now: extra folders given on the command line would put the repository's own
+        # `testpaths` out of force.
         config.args.extend(self._extra)
 
     def pytest_collectreport(self, report):
@@ -96,7 +104,9 @@ def _lines(measuring, folder, wanted):
 
 
 def _fitting(args):
-    """Options that keep the repository's own plugins from getting in the way of one process that is measured."""
+    """Options that keep the repository's own plugins from getting in the way of one process that
+    is measured.
+    """
     from importlib.util import find_spec
 
     if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):

@@ -1,7 +1,9 @@
 """Python environments for checkouts, made by uv and kept by the hash of what decides their content.
 
-Only wheels are installed, so no code of a package or of the commit runs here; and once anything is installed, the
-environment's interpreter is only ever started inside the sandbox: a wheel may carry `.pth` files that run code at start.
+Only wheels are installed, so no code of a package or of the commit runs here; and once anything is
+installed, the
+environment's interpreter is only ever started inside the sandbox: a wheel may carry `.pth` files
+that run code at start.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -36,7 +38,9 @@ _LAYOUT = "2"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An interpreter with a checkout's dependencies; `trouble` says why they are incomplete, else empty."""
+    """An interpreter with a checkout's dependencies; `trouble` says why they are incomplete,
+    else empty.
+    """
 
     python: Path
     digest: str
@@ -103,7 +107,9 @@ class Environments:
         )
 
     def tools(self) -> Path:
-        """The test tools of AgentCI's own installation, copied once, for the end of an environment's import path."""
+        """The test tools of AgentCI's own installation, copied once, for the end of an
+        environment's import path.
+        """
         distributions = list(_closure(_TOOLS))
         text = "\n".join(sorted(f"{d.name}=={d.version}" for d in distributions))
         digest = _sha256(_LAYOUT, _this_python(), text)
@@ -119,7 +125,8 @@ class Environments:
         beside = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
         for distribution in distributions:
             for file in distribution.files or ():
-                # Without entry points no tool of ours hooks itself into the repository's pytest; Hypothesis
+                # Without entry points no tool of ours hooks itself into the
+                # repository's pytest; Hypothesis
                 # would, and importing it takes longer than most small test runs.
                 is_hook = file.suffix == ".pth" or file.name == "entry_points.txt"
                 if is_hook or ".." in file.parts or "__pycache__" in file.parts:
@@ -166,7 +173,8 @@ class Environments:
                     break
                 troubles.append(failure)
             site = next((beside / "venv" / "lib").glob("python*/site-packages"))
-            # The last name in the alphabet: everything that the repository asks for comes before our tools.
+            # The last name in the alphabet: everything that the repository asks for
+            # comes before our tools.
             (site / "zzz_agentci_tools.pth").write_text(f"{tools}\n")
             self._compile(site)
             if troubles:
@@ -211,7 +219,9 @@ class Environments:
         )
 
     def _compile(self, folder: Path) -> None:
-        """Compile to byte-code, once for all later runs, without starting the environment's interpreter."""
+        """Compile to byte-code, once for all later runs, without starting the environment's
+        interpreter.
+        """
         argv = [str(self._sandbox.python), "-I", "-S", "-m", "compileall", "-q", str(folder)]
         result = self._sandbox.run(argv, folder=folder, limits=Limits(timeout_s=300))
         if result.stopped_for:
@@ -222,7 +232,8 @@ class Environments:
 
 
 def write_overlay(folder: Path, checkout: Path, project: Project) -> None:
-    """What installing the project would have added: its metadata, and version files that a build writes.
+    """What installing the project would have added: its metadata, and version files that a build
+    writes.
 
     Args:
         folder: goes on the import path.
@@ -245,17 +256,19 @@ def write_overlay(folder: Path, checkout: Path, project: Project) -> None:
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
     for name in project.version_files:
         path = checkout / name
-        if path.parent.resolve().is_relative_to(checkout.resolve()) and not os.path.lexists(path):
-            if path.parent.is_dir():
-                path.write_text(
-                    f'__version__ = version = "{version}"\n'
-                    f"__version_tuple__ = version_tuple = {numbers}\n"
-                    "__commit_id__ = commit_id = None\n"
-                )
+        is_inside = path.parent.resolve().is_relative_to(checkout.resolve())
+        if is_inside and path.parent.is_dir() and not os.path.lexists(path):
+            path.write_text(
+                f'__version__ = version = "{version}"\n'
+                f"__version_tuple__ = version_tuple = {numbers}\n"
+                "__commit_id__ = commit_id = None\n"
+            )
 
 
 def _attempts(project: Project) -> Iterator[_Attempt]:
-    """Everything; then without the lock's versions; then without the test dependencies; then nothing."""
+    """Everything; then without the lock's versions; then without the test dependencies; then
+    nothing.
+    """
     everything = tuple(dict.fromkeys([*project.requirements, *project.test_requirements]))
     yield _Attempt(everything, project.constraints, "")
     if project.constraints and everything:
@@ -268,7 +281,7 @@ def _attempts(project: Project) -> Iterator[_Attempt]:
 
 def _closure(names: Sequence[str]) -> Iterator[metadata.Distribution]:
     """Distributions of our own installation with all that they need here."""
-    from packaging.requirements import Requirement  # noqa: PLC0415 - pytest brings it
+    from packaging.requirements import Requirement
 
     seen: set[str] = set()
     waiting = list(names)

@@ -1,6 +1,8 @@
-"""What a Python project says of itself in its files: name, version, dependencies, import roots, entry points.
+"""What a Python project says of itself in its files: name, version, dependencies, import roots,
+entry points.
 
-Everything is read, nothing is run: a `setup.py` is parsed for literals only. Installing belongs to `environments.py`.
+Everything is read, nothing is run: a `setup.py` is parsed for literals only. Installing belongs to
+`environments.py`.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ _NOT_PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project as its files describe it; `requirements` are lines as pip reads them, `constraints` come from a lock."""
+    """A project as its files describe it; `requirements` are lines as pip reads them,
+    `constraints` come from a lock.
+    """
 
     name: str
     version: str
@@ -54,7 +58,9 @@ class Project:
     test_requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     options: tuple[str, ...]
-    """Where to find packages, as the requirement files say: `--no-index`, `--find-links FOLDER`, `--index-url …`."""
+    """Where to find packages, as the requirement files say: `--no-index`, `--find-links FOLDER`,
+    `--index-url …`.
+    """
     import_roots: tuple[str, ...]
     entry_points: dict[str, dict[str, str]]
     version_files: tuple[str, ...]
@@ -65,12 +71,16 @@ class Project:
 
 
 def read_project(folder: Path) -> Project:
-    """Read a checkout. Never fails on what the files contain: what cannot be read is said in `notes`."""
+    """Read a checkout. Never fails on what the files contain: what cannot be read is said in
+    `notes`.
+    """
     return _Reader(folder).read()
 
 
 def read_inside(folder: Path, name: str) -> str | None:
-    """A regular file of a checkout as text; None when there is none or it leads out of the checkout."""
+    """A regular file of a checkout as text; None when there is none or it leads out of the
+    checkout.
+    """
     path = folder / name
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -109,7 +119,8 @@ class _Reader:
         groups = _table(pyproject, "dependency-groups")
         wanted: list[str] = []
         for names in (_TEST_EXTRAS, _DEV_EXTRAS):
-            # What is meant for developers brings linters too; it is asked only when nothing else says what tests need.
+            # What is meant for developers brings linters too; it is asked only when
+            # nothing else says what tests need.
             if not wanted:
                 wanted = [line for extra in names for line in extras.get(extra, [])]
                 wanted += [line for group in names for line in _group(groups, group, 0)]
@@ -161,7 +172,9 @@ class _Reader:
         return []
 
     def _requirement_file(self, name: str, depth: int = 0) -> list[str]:
-        """The lines that name packages; options are put aside, nested files are followed inside the checkout."""
+        """The lines that name packages; options are put aside, nested files are followed inside
+        the checkout.
+        """
         text = self._text(name)
         if text is None:
             return []
@@ -202,7 +215,9 @@ class _Reader:
             self.notes.append(f"{name}: option {line[:80]!r} left out.")
 
     def _constraints(self) -> list[str]:
-        """Exact versions from a lock; a package locked in several versions is left to the resolver."""
+        """Exact versions from a lock; a package locked in several versions is left to the
+        resolver.
+        """
         for lock in _LOCKS:
             packages = self._toml(lock).get("package")
             if not isinstance(packages, list):
@@ -249,7 +264,9 @@ class _Reader:
     def _roots(
         self, pyproject: dict[str, Any], poetry: dict[str, Any], legacy: dict[str, list[str]]
     ) -> tuple[str, ...]:
-        """Folders that go on the import path: named by the build configuration, or found by looking."""
+        """Folders that go on the import path: named by the build configuration, or found by
+        looking.
+        """
         setuptools = _table(pyproject, "tool", "setuptools")
         named = [_text(_table(setuptools, "package-dir").get(""))]
         find = (
@@ -298,7 +315,7 @@ class _Reader:
         return ""
 
 
-def _setup_literals(text: str) -> dict[str, list[str]]:
+def _setup_literals(text: str) -> dict[str, list[str]]:  # noqa: C901 - one flat walk over the arguments of setup()
     """Arguments of `setup(…)` that are literals, or names bound to literals at module level."""
     try:
         tree = ast.parse(text)
@@ -367,7 +384,9 @@ def _version_files(pyproject: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _unfold(lines: list[str], name: str, extras: dict[str, list[str]], depth: int = 0) -> list[str]:
-    """Replace `thisproject[extra]` by what the extra lists; the project itself is never installed."""
+    """Replace `thisproject[extra]` by what the extra lists; the project itself is never
+    installed.
+    """
     found: list[str] = []
     own = re.compile(rf"{re.escape(name)}\s*(?:\[([^\]]*)\])?\s*$", re.IGNORECASE)
     for line in lines:
@@ -395,7 +414,9 @@ def _group(groups: dict[str, Any], name: str, depth: int) -> list[str]:
 
 
 def _poetry_lines(table: dict[str, Any], key: str) -> list[str]:
-    """Poetry's own table as requirement lines; carets and tildes become ranges, paths and addresses fall out."""
+    """Poetry's own table as requirement lines; carets and tildes become ranges, paths and
+    addresses fall out.
+    """
     lines = []
     for name, wanted in _table(table, key).items():
         spec = wanted.get("version", "*") if isinstance(wanted, dict) else wanted

@@ -38,7 +38,7 @@ GENERATED_FOLDER = "agentci_generated"
 _MAX_REPORT_BYTES = 64 << 20
 _MAX_RERUNS = 10
 """More failing tests than this are no matter of chance, and running each alone would take long."""
-_OPTIONS = ("-o", "cache_dir=/tmp/pytest", "-q", "--no-header")  # noqa: S108 - the sandbox's own
+_OPTIONS = ("-o", "cache_dir=/tmp/pytest", "-q", "--no-header")
 _MAX_FAILURES = 200
 _WELL_KNOWN_FIXTURES = {
     *("mocker", "benchmark", "httpx_mock", "requests_mock", "responses", "freezer", "snapshot"),
@@ -58,7 +58,9 @@ _WELL_KNOWN_FIXTURES = {
 
 @dataclass(slots=True)
 class Session:
-    """One run of pytest as its report tells it; `trouble` says why it is not believed or says nothing."""
+    """One run of pytest as its report tells it; `trouble` says why it is not believed or says
+    nothing.
+    """
 
     outcomes: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
@@ -97,12 +99,12 @@ class PytestBench:
         environments: Environments,
         sandbox: Sandbox,
         folder: Path,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
     ) -> None:
         self._mirrors = mirrors
         self._environments = environments
         self._folder = folder
-        self._limits = limits
+        self._limits = limits or Limits()
         self._prepared: dict[Path, Environment] = {}
         self.sandbox = sandbox
 
@@ -167,8 +169,8 @@ class PytestBench:
     ) -> Session:
         """One run of pytest; once more without `addopts` where a plugin for them is missing.
 
-        A bare run leaves the repository's configuration, conftest files and plugins aside, for modules
-        that need nothing but the code under test.
+        A bare run leaves the repository's configuration, conftest files and plugins aside, for
+        modules that need nothing but the code under test.
         """
         deadline = time.monotonic() + timeout_s
         spec: dict[str, Any] = {
@@ -205,7 +207,9 @@ class PytestBench:
         variables: dict[str, str] | None = None,
         limits: Limits | None = None,
     ) -> SandboxResult:
-        """Run the environment's interpreter on the checkout, with the project on its import path."""
+        """Run the environment's interpreter on the checkout, with the project on its import
+        path.
+        """
         environment = self._prepared[checkout.folder]
         overlay = checkout.folder.parent / "overlay"
         roots = [str(overlay), *(str(checkout.folder / r) for r in checkout.import_roots)]
@@ -294,7 +298,9 @@ class PytestBench:
 
 
 def read_report(path: Path, max_bytes: int = _MAX_REPORT_BYTES) -> bytes | None:
-    """The bytes of a regular file that hostile code may have put there; None for anything else or too much."""
+    """The bytes of a regular file that hostile code may have put there; None for anything else
+    or too much.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -341,7 +347,7 @@ def _read_session(path: Path, nonce: str, result: SandboxResult) -> Session:
     return session
 
 
-def _check_ending(session: Session, closing: int | None, result: SandboxResult) -> None:
+def _check_ending(session: Session, closing: int | None, result: SandboxResult) -> None:  # noqa: C901 - one flat list of endings
     output = f"{result.stdout_tail[-1500:]}\n{result.stderr_tail[-1500:]}".strip()
     n_seen = len(session.outcomes)
     if result.stopped_for == "time":
@@ -370,7 +376,9 @@ def _check_ending(session: Session, closing: int | None, result: SandboxResult) 
 
 
 def _checked_line(raw: bytes, nonce: str) -> dict[str, Any] | None:
-    """One line of the report when it is one that the harness writes; None when it is anything else."""
+    """One line of the report when it is one that the harness writes; None when it is anything
+    else.
+    """
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError):
@@ -403,13 +411,12 @@ def _as_run(session: Session, checkout: Checkout, flaky: list[str], seconds: flo
     for test, outcome in session.outcomes.items():
         message = session.messages.get(test, "")
         fixture = re.search(r"fixture '(\w+)' not found", message)
+        counted = "passed" if test in flaky else outcome
         if outcome == "failed" and fixture and fixture[1] in _WELL_KNOWN_FIXTURES:
             missing.append(f"the plugin with the fixture {fixture[1]}")
-            outcome = "skipped"
-        elif test in flaky:
-            outcome = "passed"
-        counts[outcome] += 1
-        if outcome == "failed":
+            counted = "skipped"
+        counts[counted] += 1
+        if counted == "failed":
             failures.append(_failure(test, message))
     for test, message in session.uncollected.items():
         module = _missing_module(message, checkout)
@@ -451,7 +458,9 @@ def _failure(test: str, message: str) -> TestFailure:
 
 
 def _missing_module(message: str, checkout: Checkout) -> str:
-    """The top-level module that a test file, not the code under test, asks for and the environment lacks."""
+    """The top-level module that a test file, not the code under test, asks for and the
+    environment lacks.
+    """
     found = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", message)
     if found is None:
         return ""

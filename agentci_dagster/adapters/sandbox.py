@@ -1,4 +1,5 @@
-"""Shuts code of a commit in: bubblewrap where it works, bare limits where it does not, and says which of the two it was.
+"""Shuts code of a commit in: bubblewrap where it works, bare limits where it does not, and says
+which of the two it was.
 
 Knows nothing of Python projects or tests; what is run belongs to the callers.
 """
@@ -32,13 +33,15 @@ _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/et
 _FIRST_UID = 1 << 30
 """Users made up for sandboxes that root starts: the limit on processes does not hold for root."""
 
-# The first program inside. It sets the limits there, because setting them before would limit bubblewrap itself,
+# The first program inside. It sets the limits there, because setting them before would limit
+# bubblewrap itself,
 # and a hook between fork and exec is not safe in a program with threads.
 _LAUNCHER = """
 import os, resource, sys
 uid, *limits = map(int, sys.argv[1].split(","))
 kinds = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE)
-for kind, wanted in (*zip(kinds, limits), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024)):
+others = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024))
+for kind, wanted in (*zip(kinds, limits), *others):
     most = resource.getrlimit(kind)[1]
     value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(kind, (value, value))
@@ -56,7 +59,9 @@ except OSError as e:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one run may use. Memory and processes hold for each process and, looked at, for all of them together."""
+    """What one run may use. Memory and processes hold for each process and, looked at, for all
+    of them together.
+    """
 
     timeout_s: float = 300.0
     cpu_s: int = 300
@@ -69,7 +74,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SandboxResult:
-    """How a run ended; the outputs are its last 64 KiB. `stopped_for` names the limit that ended it, else empty."""
+    """How a run ended; the outputs are its last 64 KiB. `stopped_for` names the limit that ended
+    it, else empty.
+    """
 
     returncode: int
     stdout_tail: str
@@ -118,13 +125,16 @@ class Sandbox:
         read_only: Sequence[Path] = (),
         writable: Sequence[Path] = (),
         env: Mapping[str, str] | None = None,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
     ) -> SandboxResult:
-        """Run a program in `folder`, which it may write to, and wait for it and everything that it started.
+        """Run a program in `folder`, which it may write to, and wait for it and everything that
+        it started.
 
         Raises:
-            SandboxError: the sandbox itself could not be started; it says nothing about the program.
+            SandboxError: the sandbox itself could not be started; it says nothing about
+                the program.
         """
+        limits = limits or Limits()
         mode = self._mode()
         uid = self._uid(mode)
         for place in (folder, *writable):
@@ -154,7 +164,8 @@ class Sandbox:
         self._bwrap = found or ""
         if not self._bwrap or not Path(self._bwrap).exists():
             return []
-        # As root the user inside must be another one outside too, or limits on processes do not hold.
+        # As root the user inside must be another one outside too, or limits on processes
+        # do not hold.
         rooted = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
         modes: list[tuple[str, ...]] = [rooted] if os.geteuid() == 0 else []
         modes.append(("--unshare-user", "--uid", "1000", "--gid", "1000"))
@@ -310,7 +321,9 @@ def _hand_over(folder: Path, uid: int) -> None:
 def _follow(
     process: subprocess.Popen[bytes], limits: Limits, deadline: float, watch: _Watch
 ) -> None:
-    """Read outputs to their end, keeping only the tails, until the program ends or breaks a limit."""
+    """Read outputs to their end, keeping only the tails, until the program ends or breaks a
+    limit.
+    """
     with selectors.DefaultSelector() as selector:
         for name in ("stdout", "stderr"):
             stream = getattr(process, name)
@@ -329,7 +342,8 @@ def _follow(
                 if watch.stopped_for:
                     return
             _read(selector, watch, min(_LOOK_S / 4, deadline - now))
-        # What was still in the pipes; a process that was left behind may hold them open, so do not wait for the end.
+        # What was still in the pipes; a process that was left behind may hold them open,
+        # so do not wait for the end.
         while _read(selector, watch, 0):
             if time.monotonic() >= deadline:
                 return
@@ -386,7 +400,9 @@ def _family(pid: int) -> list[int]:
 
 
 def _end(process: subprocess.Popen[bytes], mark: str, isolation: Isolation) -> None:
-    """End everything: the namespace's first process takes all others with it; without one, by family and mark."""
+    """End everything: the namespace's first process takes all others with it; without one, by
+    family and mark.
+    """
     if isolation is Isolation.WEAK:
         for pid in (*_family(process.pid)[1:], *_marked(mark)):
             _kill(pid)

@@ -1,7 +1,15 @@
-"""Calls changed functions with many inputs inside the sandbox and writes down what came out. Imports nothing of ours.
+# It runs inside the sandbox, beside any code and in plain Python: hence no types and wide catches.
+# ruff: noqa: ANN001, ANN002, ANN202, ANN204, ARG001, B905, BLE001, C416
+# ruff: noqa: C901, ICN001, N818, PERF401, PLR0911, PLR0912, PTH123
+# ruff: noqa: RUF005, S102, S307, UP007
+# mypy: ignore-errors
+"""Calls changed functions with many inputs inside the sandbox and writes down what came out.
+Imports nothing of ours.
 
-Inputs are kept as source text and evaluated anew for each call, so that no call sees what an earlier one did to them.
-First simple boundary inputs, then what tests, doctests and literals in the code suggest, then Hypothesis.
+Inputs are kept as source text and evaluated anew for each call, so that no call sees what an
+earlier one did to them.
+First simple boundary inputs, then what tests, doctests and literals in the code suggest, then
+Hypothesis.
 What it writes is read as hostile by `offline.py`: code of the commit runs in this very process.
 """
 
@@ -40,7 +48,8 @@ CRASHES = (
     *(RecursionError, TypeError),
 )
 PRECONDITION = re.compile(
-    r"non-?\s?empty|must (be|not|have|contain)|assum|at least one|precondition|caller", re.I
+    r"non-?\s?empty|must (be|not|have|contain)|assum|at least one|precondition|caller",
+    re.IGNORECASE,
 )
 STATE = {"folder": "", "module": None}
 
@@ -287,7 +296,9 @@ class Inputs:
         return ["{" + ", ".join(f"{k!r}: {v}" for k, v in zip(hints, c)) + "}" for c in made]
 
     def objects(self, kind, depth):
-        """Members of enums and instances of classes whose constructor can be given arguments by type."""
+        """Members of enums and instances of classes whose constructor can be given arguments by
+        type.
+        """
         if not isinstance(kind, type):
             return []
         try:
@@ -329,7 +340,9 @@ def _round(pools):
 
 
 def _combinations(pools):
-    """The pools side by side, each from its beginning at its own pace, then single changes of the first."""
+    """The pools side by side, each from its beginning at its own pace, then single changes of
+    the first.
+    """
     if not pools:
         yield ()
         return
@@ -476,7 +489,9 @@ def _is(node, name):
 
 
 def written_calls(name, texts):
-    """Calls of a function by literals, in tests, doctests and other code, as lists of argument texts."""
+    """Calls of a function by literals, in tests, doctests and other code, as lists of argument
+    texts.
+    """
     short = name.rsplit(".", 1)[-1]
     found = []
     for text in texts:
@@ -635,7 +650,9 @@ def _alarm(_signal, _frame):
 
 
 class Search:
-    """Looks for inputs that run different lines of one function, and for ordinary ones that crash it."""
+    """Looks for inputs that run different lines of one function, and for ordinary ones that
+    crash it.
+    """
 
     def __init__(self, function, texts, parent, budget_s):
         self.function = function
@@ -808,7 +825,9 @@ class Search:
             self.crashes.append(seen)
 
     def note_changes(self, head, row, extra):
-        """The same call with its changeable argument by name, so that what became of it can be asserted."""
+        """The same call with its changeable argument by name, so that what became of it can be
+        asserted.
+        """
         place = next(i for i, t in enumerate(row) if _is_changeable(t))
         texts = ["value" if i == place else t for i, t in enumerate(row)]
         call = f"{head}({', '.join([*texts, *extra])})"
@@ -818,7 +837,9 @@ class Search:
                 self.seen.append(seen)
 
     def is_crash(self, seen):
-        """An exception that nobody raised on purpose, from the function's own lines, on input that fits."""
+        """An exception that nobody raised on purpose, from the function's own lines, on input
+        that fits.
+        """
         error, function = seen.error, self.function
         if error is None or type(error) not in CRASHES or not self.is_hinted:
             return False
@@ -841,7 +862,9 @@ class Search:
         return not self.parent_crashes(seen)
 
     def looks_up(self, line):
-        """Whether the line takes an item of one parameter by another: then absent ones are the caller's business."""
+        """Whether the line takes an item of one parameter by another: then absent ones are the
+        caller's business.
+        """
         names = set(_names(self.function.tree))
         for node in ast.walk(self.function.tree):
             if isinstance(node, ast.Subscript) and node.lineno <= line <= (node.end_lineno or line):
@@ -1011,7 +1034,9 @@ def _is_measured(value):
 
 
 def _is_meant(function, seen):
-    """Whether the exception was raised on purpose: by a `raise` in the repository, or as documented."""
+    """Whether the exception was raised on purpose: by a `raise` in the repository, or as
+    documented.
+    """
     if type(seen.error).__name__ in function.doc:
         return True
     for file, line in reversed(seen.frames):
@@ -1022,7 +1047,9 @@ def _is_meant(function, seen):
 
 
 def choose(search):
-    """The few calls that together run all that was run, plainest first; then some of other outcomes."""
+    """The few calls that together run all that was run, plainest first; then some of other
+    outcomes.
+    """
     function = search.function
     wanted = set(function.spec["changed_lines"])
     # In the order of the search, which is from simple to odd.

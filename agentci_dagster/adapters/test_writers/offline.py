@@ -1,6 +1,8 @@
-"""Writes tests without a language model: calls changed Python functions in the sandbox and keeps what holds.
+"""Writes tests without a language model: calls changed Python functions in the sandbox and keeps
+what holds.
 
-Which functions and how a test reads belong to `domain/generated_tests`; the calling itself to `_probe.py`, which runs inside.
+Which functions and how a test reads belong to `domain/generated_tests`; the calling itself to
+`_probe.py`, which runs inside.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class _Answer:
 
 
 class OfflineTestWriter:
-    """Writes tests by calling functions with inputs drawn from types, literals, people's own calls and Hypothesis.
+    """Writes tests by calling functions with inputs drawn from types, literals, people's own
+    calls and Hypothesis.
 
     Args:
         bench: runs candidates.
@@ -77,7 +80,8 @@ class OfflineTestWriter:
         Args:
             checkout: the commit's tree.
             diff: the commit.
-            budget: CPU seconds for calling functions, shared by them; the runs of candidates come on top and
+            budget: CPU seconds for calling functions, shared by them; the runs of
+                candidates come on top and
                 take at most as long again.
         """
         started = time.monotonic()
@@ -127,7 +131,9 @@ class OfflineTestWriter:
         targets: Sequence[Target],
         budget: timedelta,
     ) -> tuple[list[_Answer], Isolation, str]:
-        """Ask the probe about every target, inside the sandbox; also how well it was shut in, and what went wrong."""
+        """Ask the probe about every target, inside the sandbox; also how well it was shut in,
+        and what went wrong.
+        """
         place = checkout.folder.parent / f"probe-{uuid.uuid4().hex[:12]}"
         inside, out = place / "in", place / "out"
         inside.mkdir(parents=True)
@@ -181,7 +187,9 @@ class OfflineTestWriter:
     def _judge(
         self, checkout: Checkout, proposed: Sequence[_Answer], left_s: float
     ) -> tuple[int, list[_Answer]]:
-        """Run all candidates five times in fresh processes; keep the tests that passed every time."""
+        """Run all candidates five times in fresh processes; keep the tests that passed every
+        time.
+        """
         if not proposed:
             return 0, []
         deadline = time.monotonic() + left_s
@@ -197,10 +205,9 @@ class OfflineTestWriter:
             )
             return {} if session.trouble or session.cheating else session.outcomes
 
-        with self._bench.written(checkout, candidates) as names:
-            # Two at a time: enough to use a second processor, not enough to disturb what else runs here.
-            with ThreadPoolExecutor(2) as pool:
-                runs = list(pool.map(one_run, range(1, _N_RUNS + 1)))
+        # Two at a time: enough to use a second processor, not enough to disturb others.
+        with self._bench.written(checkout, candidates) as names, ThreadPoolExecutor(2) as pool:
+            runs = list(pool.map(one_run, range(1, _N_RUNS + 1)))
         n_passed = 0
         stable = []
         for answer, candidate, name in zip(proposed, candidates, names, strict=True):

@@ -75,7 +75,7 @@ def choose_targets(
     paths: frozenset[str],
     import_roots: tuple[str, ...],
 ) -> Targets:
-    """Changed and added functions of Python sources that can be called without touching the outside.
+    """Changed functions of Python sources that can be called without touching the outside.
 
     Args:
         diff: the commit, with its changed symbols.
