@@ -10,20 +10,30 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from agentci_dagster.domain.diff import CommitKey
-from agentci_dagster.domain.errors import InfrastructureError
+from agentci_dagster.domain.errors import InfrastructureError, LeaseLostError
 from agentci_dagster.ports import Leases
 
 PREFIX = "run:"
-_TTL = timedelta(seconds=8)
+TTL = timedelta(seconds=8)
 """Long enough for a busy machine, short enough that a killed run is settled within 20 s."""
-_RENEW_S = 2.0
+RENEW_S = 2.0
 
 
 @contextmanager
-def held(leases: Leases, run_id: str, key: CommitKey) -> Iterator[None]:
-    """Hold the run's lease and renew it from a thread until the block ends."""
+def held(
+    leases: Leases,
+    run_id: str,
+    key: CommitKey,
+    *,
+    ttl: timedelta = TTL,
+    renew_s: float = RENEW_S,
+) -> Iterator[None]:
+    """Hold the run's lease and renew it from a thread until the block ends.
+
+    Raises InfrastructureError when another process holds it.
+    """
     holder = f"{socket.gethostname()}:{os.getpid()}"
-    lease = leases.acquire(PREFIX + run_id, holder, str(key), _TTL)
+    lease = leases.acquire(PREFIX + run_id, holder, str(key), ttl)
     if lease is None:
         raise InfrastructureError(
             f"Run {run_id} of {key} is already being driven by another process."
@@ -32,13 +42,15 @@ def held(leases: Leases, run_id: str, key: CommitKey) -> Iterator[None]:
 
     def renew() -> None:
         current = lease
-        while not done.wait(_RENEW_S):
+        while not done.wait(renew_s):
             try:
-                current = leases.renew(current, _TTL)
-            except InfrastructureError:
-                # A lost lease means that this run was given up; its rollout is fenced by the
-                # journal.
+                current = leases.renew(current, ttl)
+            except LeaseLostError:
+                # This run was given up; its rollout is fenced by the journal.
                 return
+            except InfrastructureError:
+                # A ledger that is busy now may answer the next time, before the lease runs out.
+                continue
 
     keeper = threading.Thread(target=renew, name="run-lease", daemon=True)
     keeper.start()

@@ -20,8 +20,11 @@ def deploy_outcome(
 ) -> dg.MaterializeResult[DeployOutcome]:
     """What finally happened to the commit, why, and the label that learning may use."""
     branch = context.run.tags.get("agentci/branch", "")
-    outcome = journeys.conclude(key_of(context), clock.now(), run_id=context.run_id, branch=branch)
+    outcome = journeys.conclude(
+        key_of(context), clock.now(), run_id=context.run.run_id, branch=branch
+    )
     settled = outcomes.settle(outcome)
+    context.instance.add_run_tags(context.run_id, {"agentci/ending": settled.ending.value})
     return dg.MaterializeResult(value=settled, metadata=told(settled))
 
 

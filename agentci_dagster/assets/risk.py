@@ -40,7 +40,7 @@ def risk_score(
         commit_diff, features, champion.score(features), advice, risk_policy, champion.version
     )
     context.instance.add_run_tags(
-        context.run_id, {"agentci/risk": score.band.value, "agentci/route": score.route.value}
+        context.run.run_id, {"agentci/risk": score.band.value, "agentci/route": score.route.value}
     )
     return dg.MaterializeResult(
         value=score,

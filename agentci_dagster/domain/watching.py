@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 COMMITS_PER_TICK = 25
 """More cost too much in one tick: queueing a run takes 0.15 to 0.3 CPU-seconds."""
 _REMEMBERED = 400
-"""Earlier tips kept, so that a rewound branch which comes back is not delivered twice."""
+"""Kept beside the tips, so that a rewound branch which comes back is not delivered twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,12 @@ class WatchCursor:
         return json.dumps(asdict(self))
 
     def after(self, delivered: tuple[str, ...], tips: tuple[str, ...], n_left: int) -> WatchCursor:
-        """The cursor once `delivered` were requested; `tips` are known when nothing was left."""
-        newest = (*(tips if n_left == 0 else ()), *reversed(delivered))
-        known = tuple(dict.fromkeys((*newest, *self.known)))
-        return WatchCursor(self.identity, known[:_REMEMBERED])
+        """The cursor once `delivered` were requested; `tips` are known when nothing was left.
+
+        Nothing is forgotten before that: whatever a quiet branch holds would come again as new.
+        """
+        if n_left:
+            known = dict.fromkeys((*reversed(delivered), *self.known))
+            return WatchCursor(self.identity, tuple(known))
+        known = dict.fromkeys((*tips, *reversed(delivered), *self.known))
+        return WatchCursor(self.identity, tuple(known)[: len(tips) + _REMEMBERED])

@@ -7,16 +7,16 @@ import dagster as dg
 from agentci_dagster.assets.outcome import told
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.outcome import DeployOutcome
-from agentci_dagster.jobs import deliver_commit
+from agentci_dagster.jobs import COMMIT_ASSETS, deliver_commit
 from agentci_dagster.journeys import Journeys
 from agentci_dagster.ports import Clock, Outcomes
 
 _ERROR_CHARACTERS = 2_000
+_BEYOND_ANALYSIS = frozenset(COMMIT_ASSETS) - {"commit_diff", "risk_score"}
 
 
 # In the tick and not by another run: a run costs seconds of imports to write one row.
 @dg.run_failure_sensor(
-    monitored_jobs=[deliver_commit],
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=5,
     description="Writes the outcome of commits that a gate stopped or an error broke.",
@@ -30,7 +30,7 @@ def settle_failed_runs(
     """Record why the run of a commit ended before its outcome."""
     run = context.dagster_run
     partition = run.tags.get("dagster/partition")
-    if partition is None:
+    if partition is None or not is_delivery(run):
         return
     error = "; ".join(_errors(context)) or (context.failure_event.message or "the run failed")
     outcome = journeys.conclude(
@@ -43,11 +43,22 @@ def settle_failed_runs(
     settle(context.instance, outcomes, outcome)
 
 
+def is_delivery(run: dg.DagsterRun) -> bool:
+    """Whether the run was to carry a commit on: the sensors' job, or a choice of a person's in the
+    UI; an analysis of history settles nothing.
+    """
+    if not run.asset_selection:
+        return run.job_name == deliver_commit.name
+    return any(key.to_user_string() in _BEYOND_ANALYSIS for key in run.asset_selection)
+
+
 def settle(
     instance: dg.DagsterInstance, outcomes: Outcomes, outcome: DeployOutcome
 ) -> DeployOutcome:
     """Write the outcome into the ledger and show it in the lineage."""
     settled = outcomes.settle(outcome)
+    if instance.has_run(outcome.run_id):
+        instance.add_run_tags(outcome.run_id, {"agentci/ending": settled.ending.value})
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             "deploy_outcome", partition=str(outcome.key), metadata=told(settled)

@@ -17,6 +17,7 @@ from agentci_dagster.domain.outcome import (
     Known,
     StageTime,
     conclude,
+    is_released_by,
     is_settled_for_good,
     reverted_sha,
 )
@@ -463,3 +464,30 @@ def test_the_outcome_of_a_revert_names_what_it_reverts():
 )
 def test_every_other_ending_is_for_good(ending):
     assert is_settled_for_good(outcome(1, ending))
+
+
+def test_hold_at_the_risk_gate_is_released_by_any_approval():
+    held = outcome(1, Ending.WITHHELD, stage="risk_score")
+
+    assert is_released_by(held, held.settled_at - timedelta(seconds=5))
+    assert is_released_by(held, held.settled_at + timedelta(days=5))
+
+
+def test_hold_after_the_watch_is_released_only_by_an_answer_to_it():
+    held = outcome(1, Ending.WITHHELD, stage="health_report")
+
+    assert not is_released_by(held, held.settled_at - timedelta(seconds=5))
+    assert is_released_by(held, held.settled_at + timedelta(seconds=5))
+
+
+def test_approval_that_outran_the_settling_of_the_hold_counts():
+    looks_broken = outcome(1, Ending.INFRASTRUCTURE, stage="generated_tests")
+
+    assert is_released_by(looks_broken, looks_broken.settled_at)
+
+
+@pytest.mark.parametrize("ending", [e for e in Ending if e is not Ending.INFRASTRUCTURE])
+def test_what_a_gate_or_a_verdict_stopped_is_not_released(ending):
+    stopped = outcome(1, ending, cause=CauseClass.TEST, stage="test_report")
+
+    assert not is_released_by(stopped, stopped.settled_at + timedelta(days=1))

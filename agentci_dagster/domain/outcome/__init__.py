@@ -8,6 +8,7 @@ from agentci_dagster.domain.outcome.values import (
     DeployOutcome,
     Ending,
     StageTime,
+    is_released_by,
     is_settled_for_good,
 )
 
@@ -18,6 +19,7 @@ __all__ = [
     "Known",
     "StageTime",
     "conclude",
+    "is_released_by",
     "is_settled_for_good",
     "reverted_sha",
 ]

@@ -80,5 +80,20 @@ def is_settled_for_good(outcome: DeployOutcome) -> bool:
     An infrastructure ending says nothing about the commit, and a commit withheld for a person's
     approval waits: both may still become something else.
     """
-    waits_for_approval = outcome.ending is Ending.WITHHELD and outcome.cause is None
-    return outcome.ending is not Ending.INFRASTRUCTURE and not waits_for_approval
+    return outcome.ending is not Ending.INFRASTRUCTURE and not _waits_for_approval(outcome)
+
+
+def is_released_by(outcome: DeployOutcome, approved_at: datetime) -> bool:
+    """Whether an approval given at that instant lets a commit that ended so go on.
+
+    A hold at the risk gate is released by any approval; one given before the hold was settled
+    makes it look like a run that broke right behind the gate. A hold after the watch is released
+    only by an approval that answers it.
+    """
+    if _waits_for_approval(outcome):
+        return outcome.stage == "risk_score" or approved_at > outcome.settled_at
+    return outcome.ending is Ending.INFRASTRUCTURE and outcome.stage == "generated_tests"
+
+
+def _waits_for_approval(outcome: DeployOutcome) -> bool:
+    return outcome.ending is Ending.WITHHELD and outcome.cause is None
