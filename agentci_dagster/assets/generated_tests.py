@@ -1,18 +1,33 @@
 """`generated_tests` and `test_report`: what the test agent writes and what all tests say."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
 
-from agentci_dagster.domain.diff import CommitDiff
+from agentci_dagster.domain.diff import CommitDiff, CommitKey
+from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.generated_tests import GeneratedTests
 from agentci_dagster.domain.generated_tests.need import nothing_to_write
 from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
-from agentci_dagster.domain.selection import SelectionMode, TestReport, choose_tests, judge
+from agentci_dagster.domain.selection import (
+    SelectionMode,
+    TestReport,
+    TestRun,
+    TestVerdict,
+    choose_tests,
+    judge,
+    set_old_aside,
+    suspects,
+)
+from agentci_dagster.journeys import Journeys
 from agentci_dagster.partitions import commit_asset, key_of
 from agentci_dagster.ports import Mirror, Mirrors, TestBench, TestWriter
 from agentci_dagster.settings import Catalogue
+
+_MAX_VERSIONS = 50
+"""So many commits of documents in a row are looked through for the last report of tests."""
 
 
 @commit_asset(group_name="test_agent", kinds={"hypothesis", "pytest"})
@@ -50,24 +65,29 @@ def generated_tests(
 
 
 @commit_asset(group_name="test_agent", kinds={"pytest"})
-def test_report(
+def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
     context: dg.AssetExecutionContext,
     commit_diff: CommitDiff,
     risk_score: RiskScore,
     generated_tests: GeneratedTests,
     mirrors: dg.ResourceParam[Mirrors],
     test_bench: dg.ResourceParam[TestBench],
+    journeys: dg.ResourceParam[Journeys],
     catalogue: dg.ResourceParam[Catalogue],
 ) -> dg.MaterializeResult[TestReport]:
     """What the repository's own and the generated tests say about the commit."""
     rules = catalogue.tests(key_of(context).repository)
-    files, sources = _tree(mirrors.of(key_of(context).repository), commit_diff.key.sha)
-    plan = choose_tests(commit_diff, files, sources, risk_score.route)
+    limit = timedelta(seconds=rules.timeout_s)
+    mirror = mirrors.of(key_of(context).repository)
+    files, sources = _tree(mirror, commit_diff.key.sha)
+    before = _report_before(commit_diff, mirror, journeys)
+    plan = choose_tests(commit_diff, files, sources, risk_score.route, before=before)
     run = None
     if plan.mode is not SelectionMode.NONE or generated_tests.kept:
         with test_bench.checkout(commit_diff.key) as checkout:
-            limit = timedelta(seconds=rules.timeout_s)
             run = test_bench.run(checkout, plan, generated_tests.kept, limit)
+        earlier = _on_version_before(commit_diff, suspects(run), test_bench, limit)
+        run = set_old_aside(run, earlier, before) if earlier else run
     report = judge(
         commit_diff, plan, run, generated_tests, withhold_on_findings=rules.withhold_on_findings
     )
@@ -75,6 +95,36 @@ def test_report(
 
 
 test_report.__test__ = False  # type: ignore[attr-defined]  # an asset, not a test of pytest's
+
+
+def _report_before(diff: CommitDiff, mirror: Mirror, journeys: Journeys) -> TestReport | None:
+    """What was said of the version before; of the one before that where no test was needed."""
+    parents = diff.commit.parents
+    for _ in range(_MAX_VERSIONS):
+        if not parents:
+            return None
+        key = CommitKey(diff.key.repository, parents[0])
+        report = journeys.values.find("test_report", TestReport, key)
+        if report is None or report.verdict is not TestVerdict.NOT_NEEDED:
+            return report
+        parents = mirror.commit(key.sha).parents
+    return None
+
+
+def _on_version_before(
+    diff: CommitDiff, tests: Sequence[str], bench: TestBench, limit: timedelta
+) -> TestRun | None:
+    """The failing tests on the version before, in that version's own environment: what a change of
+    dependencies breaks is this commit's failure.
+    """
+    if not tests or not diff.commit.parents:
+        return None
+    try:
+        with bench.checkout(CommitKey(diff.key.repository, diff.commit.parents[0])) as checkout:
+            return bench.rerun(checkout, tests, limit)
+    except GitError:
+        # A shallow clone has no version before, so every failure counts.
+        return None
 
 
 def _tree(mirror: Mirror, sha: str) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -24,7 +24,7 @@ def deploy_outcome(
         key_of(context), clock.now(), run_id=context.run.run_id, branch=branch
     )
     settled = outcomes.settle(outcome)
-    context.instance.add_run_tags(context.run_id, {"agentci/ending": settled.ending.value})
+    context.instance.add_run_tags(context.run.run_id, {"agentci/ending": settled.ending.value})
     return dg.MaterializeResult(value=settled, metadata=told(settled))
 
 

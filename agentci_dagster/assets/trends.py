@@ -71,9 +71,9 @@ def failure_trends(
                             "path": clean_text(p.path, 200),
                             "failures": p.rate.numerator,
                             "commits": p.rate.denominator,
-                            "rate": p.rate.value,
-                            "low": p.rate.low,
-                            "high": p.rate.high,
+                            "rate": _rounded(p.rate.value),
+                            "low": _rounded(p.rate.low),
+                            "high": _rounded(p.rate.high),
                         }
                     )
                     for p in trends.by_path
@@ -102,3 +102,7 @@ _PATHS = dg.TableSchema(
         dg.TableColumn("high", "float"),
     ]
 )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -15,6 +15,7 @@ from agentci_dagster.cli import (
     approve,
     demo,
     doctor,
+    down,
     report,
     rollback,
     run,
@@ -43,6 +44,7 @@ app.command("why")(why.why)
 app.command("approve")(approve.approve)
 app.command("reject")(approve.reject)
 app.command("rollback")(rollback.rollback)
+app.command("down")(down.down)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 

@@ -34,7 +34,10 @@ def up(
         webserver = instance.start(settings.home, "webserver", arguments, environment)
         try:
             instance.wait_for_port(port, webserver)
-            console().print(f"Dagster UI: http://127.0.0.1:{port}   (Ctrl-C ends both)")
+            console().print(
+                f"Dagster UI: http://127.0.0.1:{port}   (Ctrl-C ends daemon and UI; what was "
+                "deployed serves on until agentci down)"
+            )
             while daemon.poll() is None and webserver.poll() is None:
                 time.sleep(0.5)
             raise InfrastructureError("The daemon or the UI ended.", f"read {settings.home}/logs")

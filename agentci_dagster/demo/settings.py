@@ -31,6 +31,7 @@ environment = "{environment}"
 
 [policy.canary]
 latency_warmup_s = 1.0   # the sample service has no cache to warm
+min_requests = 25
 fast_bake_s = 4.0
 step_s = 4.0
 watch_s = 3.0
@@ -39,7 +40,7 @@ extend_s = 6.0
 drain_s = 1.0
 
 [policy.learning]
-retrain_every = 6        # so that retraining happens within the play
+retrain_every = 13       # all but the skipped commit: the play ends with a retraining
 maturity_s = 0           # nobody waits a week for the demo
 min_rows = 8
 min_failures = 1
