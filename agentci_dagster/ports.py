@@ -138,6 +138,9 @@ class TestBench(Protocol):
     ) -> TestRun:
         """Run the planned test files and extra generated modules under coverage."""
 
+    def rerun(self, checkout: Checkout, tests: Sequence[str], timeout: timedelta) -> TestRun:
+        """Run these tests only, once; those that the tree does not have are left out."""
+
 
 class TestWriter(Protocol):
     """Writes and judges tests for what a diff adds."""

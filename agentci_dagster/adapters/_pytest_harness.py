@@ -24,10 +24,11 @@ class Report:
     ran.
     """
 
-    def __init__(self, path, nonce, extra):
+    def __init__(self, path, nonce, extra, only):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._nonce = nonce
         self._extra = extra
+        self._only = set(only)
         self._pid = os.getpid()
         self._outcomes = {}
         self._messages = {}
@@ -45,6 +46,12 @@ class Report:
     def pytest_collectreport(self, report):
         if report.failed:
             self.say(kind="uncollected", test=report.nodeid[:500], message=_tail(report))
+
+    def pytest_collection_modifyitems(self, config, items):
+        if self._only:
+            left_out = [item for item in items if item.nodeid[:500] not in self._only]
+            items[:] = [item for item in items if item.nodeid[:500] in self._only]
+            config.hook.pytest_deselected(items=left_out)
 
     def pytest_collection_finish(self, session):
         self.say(kind="collected", n=len(session.items[:_MAX_TESTS]))
@@ -127,7 +134,7 @@ def main(spec_path):
     measuring = _measure(folder, spec["files_of_interest"])
     import pytest
 
-    report = Report(spec["report"], spec["nonce"], spec["extra"])
+    report = Report(spec["report"], spec["nonce"], spec["extra"], spec["only"])
     code = int(pytest.main(_fitting(spec["args"]), plugins=[report]))
     if measuring is not None:
         for name, ran, statements in _lines(measuring, folder, spec["files_of_interest"]):

@@ -26,6 +26,7 @@ from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import SandboxError
 from agentci_dagster.domain.generated_tests import Candidate
 from agentci_dagster.domain.selection import (
+    UNBELIEVED,
     Isolation,
     SelectionMode,
     TestFailure,
@@ -156,12 +157,27 @@ class PytestBench:
             flaky = self._flaky(checkout, session, deadline)
         return _as_run(session, checkout, flaky, time.monotonic() - started)
 
-    def session(
+    def rerun(self, checkout: Checkout, tests: Sequence[str], timeout: timedelta) -> TestRun:
+        """Run these tests only, once; those that the tree does not have are left out."""
+        root = checkout.folder.resolve()
+        paths = [
+            name
+            for name in dict.fromkeys(test.partition("::")[0] for test in tests)
+            if (root / name).is_file() and (root / name).resolve().is_relative_to(root)
+        ]
+        if not paths:
+            return _nothing("the tree has none of these tests")
+        started = time.monotonic()
+        session = self.session(checkout, paths=paths, only=tests, timeout_s=timeout.total_seconds())
+        return _as_run(session, checkout, [], time.monotonic() - started)
+
+    def session(  # noqa: PLR0913 - each is one thing that a run can be told
         self,
         checkout: Checkout,
         *,
         paths: Sequence[str],
         extra: Sequence[str] = (),
+        only: Sequence[str] = (),
         files_of_interest: Sequence[str] = (),
         timeout_s: float,
         variables: dict[str, str] | None = None,
@@ -177,6 +193,7 @@ class PytestBench:
             "folder": str(checkout.folder),
             "files_of_interest": list(files_of_interest),
             "extra": list(extra),
+            "only": list(only),
             "args": [*_OPTIONS, *paths],
         }
         if is_bare:
@@ -427,9 +444,7 @@ def _as_run(session: Session, checkout: Checkout, flaky: list[str], seconds: flo
             failures.append(_failure(test, message))
     if session.cheating:
         counts["failed"] += 1
-        failures.append(
-            TestFailure("the test run itself", f"Not believed: {session.cheating}"[:4000])
-        )
+        failures.append(TestFailure(UNBELIEVED, f"Not believed: {session.cheating}"[:4000]))
     trouble = session.trouble
     if missing and not failures and not counts["passed"]:
         trouble = f"the environment lacks {', '.join(sorted(set(missing))[:10])}"

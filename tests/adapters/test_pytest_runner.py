@@ -63,11 +63,37 @@ class TestContract:
         assert found.trouble
         assert found.isolation is Isolation.NOT_RUN
 
+    def test_passing_tests_pass_again(self, bench):
+        with bench.checkout(key(1)) as checkout:
+            found = bench.rerun(checkout, ["test_shop.py::test_half"], MINUTE)
+
+        assert found.n_passed > 0
+        assert found.failures == ()
+
     def test_repository_without_tests_says_nothing(self, bench):
         with bench.checkout(key(1)) as checkout:
             found = bench.run(checkout, TestPlan(SelectionMode.ALL, (), (), 0), (), MINUTE)
 
         assert found.trouble
+
+
+def test_rerun_runs_only_the_tests_that_are_asked_for_and_there(shop):
+    tests = PASSING + "\ndef test_wrong():\n    assert half(4) == 3\n"
+    shop.put({"shop.py": CODE, "test_shop.py": tests})
+    asked = [
+        "test_shop.py::test_wrong",
+        "test_shop.py::test_new",
+        "test_gone.py::test_a",
+        "../x.py",
+    ]
+
+    with shop.checkout() as checkout:
+        found = shop.bench.rerun(checkout, asked, MINUTE)
+        nothing = shop.bench.rerun(checkout, asked[2:], MINUTE)
+
+    assert [f.test for f in found.failures] == ["test_shop.py::test_wrong"]
+    assert (found.n_passed, found.n_failed) == (0, 1)
+    assert nothing.trouble == "the tree has none of these tests"
 
 
 def test_lines_of_the_files_of_interest_are_measured(shop):

@@ -10,6 +10,7 @@ from agentci_dagster.domain.diff import FileKind, FileStatus, Hunk
 from agentci_dagster.domain.generated_tests import Candidate, Finding, Funnel, GeneratedTests
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.domain.selection import (
+    UNBELIEVED,
     Isolation,
     LineCoverage,
     SelectionMode,
@@ -20,9 +21,12 @@ from agentci_dagster.domain.selection import (
     TestVerdict,
     choose_tests,
     dependents,
+    is_red,
     is_test_file,
     judge,
     module_name,
+    set_old_aside,
+    suspects,
 )
 from tests.builders import diff, file_change
 
@@ -308,3 +312,87 @@ def test_coverage_counts_added_executable_lines():
     assert report.coverage == LineCoverage(2, 1, ("shop/cart.py:4",))
     assert report.coverage.share == 0.5
     assert LineCoverage(0, 0).share is None
+
+
+def failure(reason="assert 1 == 2", test="test_a.py::test_x", place="test_a.py:7: AssertionError"):
+    return TestFailure(test, f">   assert f()\nE   {reason}\nE    +  where\n\n{place}\n")
+
+
+def failing(*failures, **changes):
+    return run(n_failed=len(failures), failures=failures, **changes)
+
+
+def test_test_that_failed_before_in_the_same_way_is_set_aside_and_said():
+    now, then = failure("no host at 0xab12 (try 1)"), failure("no host at 0xcd34 (try 2)")
+
+    left = set_old_aside(failing(now), failing(then), None)
+    report = judge(diff(), plan(), left)
+
+    assert (left.failures, left.n_failed) == ((), 0)
+    assert report.verdict is TestVerdict.PASSED
+    assert report.preexisting == ("test_a.py::test_x",)
+    assert "1 fails in the same way before this commit" in report.summary
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        failure("assert 1 == None"),
+        failure(place="shop/cart.py:7: AssertionError"),
+        failure(place="test_a.py:7: KeyError"),
+        failure(test="test_a.py::test_y"),
+    ],
+    ids=["other reason", "other file", "other exception", "other test"],
+)
+def test_test_that_failed_before_in_another_way_is_this_commits_failure(then):
+    left = set_old_aside(failing(failure()), failing(then), None)
+
+    assert left.failures == (failure(),)
+    assert left.preexisting == ()
+
+
+def test_failures_without_a_reason_are_alike():
+    bare = TestFailure("a::b", "killed")
+
+    assert set_old_aside(failing(bare), failing(bare), None).preexisting == ("a::b",)
+
+
+def test_break_does_not_become_old_by_another_commit_on_top():
+    withheld = judge(diff(), plan(), failing(failure()))
+
+    left = set_old_aside(failing(failure()), failing(failure()), withheld)
+
+    assert left.failures == (failure(),)
+    assert is_red(withheld)
+    assert not is_red(judge(diff(), plan(), run()))
+    assert not is_red(None)
+
+
+def test_what_was_already_set_aside_before_stays_so():
+    before = judge(diff(), plan(), run(preexisting=("test_a.py::test_x",)))
+
+    assert set_old_aside(failing(failure()), failing(failure()), before).failures == ()
+
+
+def test_only_believed_failures_of_the_repository_are_asked_about():
+    ours = TestFailure("agentci_generated/a.py::test_a", "", is_generated=True)
+
+    assert suspects(failing(failure(), ours)) == ("test_a.py::test_x",)
+    assert suspects(failing(failure(), TestFailure(UNBELIEVED, "?"))) == ()
+
+
+def test_environment_in_which_nothing_passes_before_or_now_is_no_pass():
+    report = judge(diff(), plan(), run(n_passed=0, preexisting=("a::b", "a::c")))
+
+    assert report.verdict is TestVerdict.INCONCLUSIVE
+    assert report.summary.startswith("No test passed (1 skipped); not a pass.")
+    assert "2 fail in the same way" in report.summary
+
+
+def test_all_tests_run_on_top_of_a_withheld_version():
+    withheld = judge(diff(), plan(), failing(failure()))
+
+    found = choose(file_change("shop/money.py"), before=withheld)
+
+    assert found.mode is SelectionMode.ALL
+    assert found.reasons == ("All tests: the version before was withheld by its tests.",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class FakeTestBench:
 
     runs: dict[CommitKey, TestRun] = field(default_factory=dict)
     asked: list[tuple[CommitKey, TestPlan, tuple[Candidate, ...]]] = field(default_factory=list)
+    reran: list[tuple[CommitKey, tuple[str, ...]]] = field(default_factory=list)
     open_checkouts: int = 0
 
     @contextmanager
@@ -48,6 +49,12 @@ class FakeTestBench:
         if not plan.test_files and not extra:
             return TestRun(0, 0, 0, (), {}, {}, 0.0, Isolation.NOT_RUN, trouble="no tests")
         return self.runs.get(checkout.key, PASSING)
+
+    def rerun(self, checkout: Checkout, tests: Sequence[str], timeout: timedelta) -> TestRun:
+        self.reran.append((checkout.key, tuple(tests)))
+        found = self.runs.get(checkout.key, PASSING)
+        failures = tuple(f for f in found.failures if f.test in tests)
+        return replace(found, failures=failures, n_failed=len(failures))
 
 
 @dataclass

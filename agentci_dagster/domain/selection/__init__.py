@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from agentci_dagster.domain.selection.before import is_red, set_old_aside, suspects
 from agentci_dagster.domain.selection.choosing import SelectionPolicy, choose_tests, is_test_file
 from agentci_dagster.domain.selection.import_graph import dependents, module_name
 from agentci_dagster.domain.selection.judging import diff_coverage, judge
 from agentci_dagster.domain.selection.values import (
+    UNBELIEVED,
     Isolation,
     LineCoverage,
     SelectionMode,
@@ -17,6 +19,7 @@ from agentci_dagster.domain.selection.values import (
 )
 
 __all__ = [
+    "UNBELIEVED",
     "Isolation",
     "LineCoverage",
     "SelectionMode",
@@ -29,7 +32,10 @@ __all__ = [
     "choose_tests",
     "dependents",
     "diff_coverage",
+    "is_red",
     "is_test_file",
     "judge",
     "module_name",
+    "set_old_aside",
+    "suspects",
 ]

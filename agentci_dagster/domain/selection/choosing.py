@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from agentci_dagster.domain.diff import CommitDiff, FileChange, FileKind, FileStatus
 from agentci_dagster.domain.routing import Route
+from agentci_dagster.domain.selection.before import is_red
 from agentci_dagster.domain.selection.import_graph import dependents
-from agentci_dagster.domain.selection.values import SelectionMode, TestPlan
+from agentci_dagster.domain.selection.values import SelectionMode, TestPlan, TestReport
 
 _TEST_FILE = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|tests)\.py")
 
@@ -35,6 +36,7 @@ def choose_tests(
     sources: Mapping[str, str],
     route: Route,
     policy: SelectionPolicy = SelectionPolicy(),
+    before: TestReport | None = None,
 ) -> TestPlan:
     """The tests that a commit asks for: none, those that reach its changes, all when in doubt.
 
@@ -44,6 +46,8 @@ def choose_tests(
         sources: text of the tree's Python files; files left out of it make the choice doubtful.
         route: how much care the commit gets.
         policy: limits of the import graph.
+        before: what the tests said of the version before; where they withheld it, its change is
+            in this tree too.
     """
     known = tuple(path for path in files if is_test_file(path))
     if route is Route.SKIP:
@@ -56,6 +60,8 @@ def choose_tests(
         if f.path.endswith(".py") and f.status is not FileStatus.DELETED
     )
     doubts = _doubts(diff, files, sources, route, policy)
+    if is_red(before):
+        doubts.append("All tests: the version before was withheld by its tests.")
     if not doubts:
         chosen, doubts = _reached(diff, known, sources)
     if doubts:

@@ -73,6 +73,7 @@ def judge(
         isolation=run.isolation,
         summary=summary,
         flaky=run.flaky,
+        preexisting=run.preexisting,
     )
 
 
@@ -91,7 +92,8 @@ def _verdict(
     if run.trouble:
         return TestVerdict.INCONCLUSIVE, f"The tests say nothing: {run.trouble}."
     if not run.n_passed:
-        return TestVerdict.INCONCLUSIVE, f"No test ran ({run.n_skipped} skipped); not a pass."
+        nothing = "passed" if run.preexisting else "ran"
+        return TestVerdict.INCONCLUSIVE, f"No test {nothing} ({run.n_skipped} skipped); not a pass."
     return TestVerdict.PASSED, f"{run.n_passed} tests passed, {run.n_skipped} skipped."
 
 
@@ -99,6 +101,12 @@ def _remarks(run: TestRun, n_unstable: int, n_findings: int) -> str:
     remarks = list(run.notes)
     if run.flaky:
         remarks.append(f"Flaky, passed when run alone: {', '.join(run.flaky[:5])}.")
+    if run.preexisting:
+        n_old = len(run.preexisting)
+        remarks.append(
+            f"{n_old} fail{'s' if n_old == 1 else ''} in the same way before this commit, so not"
+            f" held against it: {', '.join(run.preexisting[:5])}."
+        )
     if n_unstable:
         remarks.append(f"{n_unstable} generated tests did not hold and were dropped.")
     if n_findings:

@@ -8,6 +8,9 @@ from typing import ClassVar
 
 from agentci_dagster.domain.diff import CommitKey
 
+UNBELIEVED = "the test run itself"
+"""The name of the failure of a run whose report is not believed; no test bears it."""
+
 
 class SelectionMode(StrEnum):
     """How much of the suite runs."""
@@ -96,6 +99,8 @@ class TestRun:
     exit_code: int = 0
     flaky: tuple[str, ...] = ()
     """Tests that failed and then passed alone on the same tree; they are not among the failures."""
+    preexisting: tuple[str, ...] = ()
+    """Tests that fail on the version before in the same way; they are not among the failures."""
     notes: tuple[str, ...] = ()
     """What was done differently from the repository's own way, in plain words."""
 
@@ -121,3 +126,5 @@ class TestReport:
     """One sentence for people."""
     flaky: tuple[str, ...] = ()
     """Tests that failed once and passed alone."""
+    preexisting: tuple[str, ...] = ()
+    """Tests that failed before this commit too."""
