@@ -53,7 +53,12 @@ def empty_database() -> str:
     return url
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgres"])
+POSTGRES = pytest.param(
+    "postgres", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+)
+
+
+@pytest.fixture(params=["fake", "sqlite", POSTGRES])
 def ledger(
     request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock
 ) -> Iterator[FakeLedger | SqlLedger]:
