@@ -17,7 +17,7 @@ from agentci_dagster.adapters.sql_ledger import SqlLedger, tables
 from agentci_dagster.domain.errors import ConfigurationError, LedgerError
 from agentci_dagster.domain.rollout import RolloutState
 from agentci_dagster.ports import LedgerEvent
-from tests.adapters.test_ledger_contract import empty_database, event, rollout
+from tests.adapters.test_ledger_contract import POSTGRES, empty_database, event, rollout
 from tests.builders import NOON, key, outcome, sha
 
 _ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def run_together(program: str, n: int, *arguments: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", POSTGRES])
 def test_four_processes_open_a_new_ledger_and_write_without_losing_an_event(kind, file):
     url = f"sqlite:///{file}" if kind == "sqlite" else empty_database()
     ledger = SqlLedger(url)
