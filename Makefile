@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export AGENTCI_HOME ?= $(CURDIR)/.agentci/demo
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: demo test up lint format journey bench clean help
+.PHONY: demo test up lint format journey coverage clean help
 
 help:
 	@echo "make demo     play the scripted commits through the real daemon"
@@ -31,6 +31,10 @@ up: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not journey"
 	$(BIN)/pytest -m journey
+
+coverage: $(STAMP)
+	$(BIN)/pytest -q tests/domain --cov=agentci_dagster.domain --cov-branch \
+		--cov-report=term-missing:skip-covered --cov-fail-under=100
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
