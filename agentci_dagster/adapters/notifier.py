@@ -1,4 +1,7 @@
-"""Tells people through the log. Services that carry messages further are other adapters of the same port."""
+"""Tells people through the log.
+
+Services that carry messages further are other adapters of the same port.
+"""
 
 from __future__ import annotations
 
