@@ -279,7 +279,7 @@ def test_flaky_and_weak_are_said():
 @pytest.mark.parametrize(
     ("the_plan", "the_run", "words"),
     [
-        (plan(known=0), run(), "has no tests"),
+        (plan(known=0), run(), "because That is not a pass."),
         (plan(), run(trouble="no pytest"), "say nothing: no pytest"),
         (plan(), run(n_passed=0), "No test ran (1 skipped)"),
     ],
@@ -365,6 +365,8 @@ def test_break_does_not_become_old_by_another_commit_on_top():
     assert left.failures == (failure(),)
     assert is_red(withheld)
     assert not is_red(judge(diff(), plan(), run()))
+    assert is_red(judge(diff(), plan(), run(n_passed=0)))
+    assert not is_red(judge(diff(), plan(known=0), None))
     assert not is_red(None)
 
 
@@ -396,3 +398,21 @@ def test_all_tests_run_on_top_of_a_withheld_version():
 
     assert found.mode is SelectionMode.ALL
     assert found.reasons == ("All tests: the version before was withheld by its tests.",)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (("args.go", "args_test.go", "test/data.json"), "pytest can run; those in go are left to"),
+        (("index.js", "test/app.js", "test/b.spec.ts"), "those in javascript, typescript are left"),
+        (("index.js", "tests/data.json"), "has no tests that pytest can run."),
+    ],
+)
+def test_repository_without_tests_for_pytest_says_what_it_has(files, words):
+    found = choose(file_change(files[0]), files=files, sources={})
+    report = judge(diff(), found, None)
+
+    assert found.n_known == 0
+    assert words in found.reasons[0]
+    assert report.verdict is TestVerdict.INCONCLUSIVE
+    assert words in report.summary

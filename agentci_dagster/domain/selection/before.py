@@ -61,10 +61,10 @@ def set_old_aside(run: TestRun, earlier: TestRun, before: TestReport | None) -> 
 
 def is_red(before: TestReport | None) -> bool:
     """Whether the version before was withheld by its tests, so that its change rides along."""
-    return before is not None and before.verdict in {
-        TestVerdict.FAILED,
-        TestVerdict.INCONCLUSIVE,
-    }
+    if before is None:
+        return False
+    is_doubtful = before.verdict is TestVerdict.INCONCLUSIVE and before.plan.n_known > 0
+    return is_doubtful or before.verdict is TestVerdict.FAILED
 
 
 def _sign(failure: TestFailure) -> tuple[str, Collection[str]]:

@@ -6,13 +6,28 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentci_dagster.domain.diff import CommitDiff, FileChange, FileKind, FileStatus
+from agentci_dagster.domain.diff import (
+    CommitDiff,
+    FileChange,
+    FileKind,
+    FileStatus,
+    classify_path,
+    language_of,
+)
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.domain.selection.before import is_red
 from agentci_dagster.domain.selection.import_graph import dependents
 from agentci_dagster.domain.selection.values import SelectionMode, TestPlan, TestReport
 
 _TEST_FILE = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|tests)\.py")
+
+_TESTED_BY_OTHERS = frozenset(
+    (
+        *("javascript", "typescript", "go", "rust", "java", "kotlin", "c", "c++", "c#", "ruby"),
+        *("php", "scala", "swift", "dart", "elixir", "shell", "lua", "perl", "haskell", "zig"),
+    )
+)
+"""Languages in which tests are written, unlike those of the data that tests read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,8 @@ def choose_tests(
         for f in diff.of_kind(FileKind.SOURCE, FileKind.MIGRATION)
         if f.path.endswith(".py") and f.status is not FileStatus.DELETED
     )
+    if not known:
+        return _plan(SelectionMode.ALL, (), (_no_tests(files),), known, interest)
     doubts = _doubts(diff, files, sources, route, policy)
     if is_red(before):
         doubts.append("All tests: the version before was withheld by its tests.")
@@ -71,6 +88,18 @@ def choose_tests(
     if n_out:
         reasons.append(f"{n_out} test files import nothing that has changed.")
     return _plan(SelectionMode.SELECTED, chosen, tuple(reasons), known, interest)
+
+
+def _no_tests(files: Sequence[str]) -> str:
+    """What there is instead of tests that pytest can run."""
+    code = [path for path in files if classify_path(path) is FileKind.TEST]
+    languages = sorted({language_of(path) for path in code} & _TESTED_BY_OTHERS)
+    if not languages:
+        return "The repository has no tests that pytest can run."
+    return (
+        f"The repository has no tests that pytest can run; those in {', '.join(languages)} are left"
+        " to its own pipeline."
+    )
 
 
 def _plan(

@@ -88,7 +88,7 @@ def _verdict(
     if plan.mode is SelectionMode.NONE:
         return TestVerdict.NOT_NEEDED, plan.reasons[0] if plan.reasons else "No tests were needed."
     if not plan.n_known:
-        return TestVerdict.INCONCLUSIVE, "The repository has no tests, which is not a pass."
+        return TestVerdict.INCONCLUSIVE, f"{' '.join(plan.reasons[:1])} That is not a pass."
     if run.trouble:
         return TestVerdict.INCONCLUSIVE, f"The tests say nothing: {run.trouble}."
     if not run.n_passed:
