@@ -101,14 +101,18 @@ class House:
             log=self.ledger,
         )
 
-    def push(self, message: str = "change", behaviour: Behaviour | None = None) -> CommitKey:
-        """A commit that changes a tested function; its partition is there."""
-        n = len(self.mirror.commits)
-        files = {"cart.py": CODE + b"# %d\n" % n, "test_cart.py": TESTS}
-        sha = self.mirror.push(files, message)
-        if n == 0:
+    def push(
+        self,
+        message: str = "change",
+        behaviour: Behaviour | None = None,
+        files: Mapping[str, bytes | None] | None = None,
+    ) -> CommitKey:
+        """A commit, by default one that changes a tested function; its partition is there."""
+        if not self.mirror.commits:
             # The first commit asks for care of its own; tests begin with an ordinary one.
-            return self.push(message, behaviour)
+            self.mirror.push({"cart.py": CODE, "test_cart.py": TESTS}, "first")
+        n = len(self.mirror.commits)
+        sha = self.mirror.push(files or {"cart.py": CODE + b"# %d\n" % n}, message)
         if behaviour is not None:
             self.runtime.behaviours[sha] = behaviour
         self.mirror.refresh()
@@ -133,6 +137,10 @@ class House:
     def resources(self, *names: str) -> dict[str, Any]:
         """The plain objects by these names."""
         return {name: make() for name, make in self.by_name().items() if name in names}
+
+    def context(self, key: CommitKey) -> dg.AssetExecutionContext:
+        """A context to call an asset function with."""
+        return dg.build_asset_context(partition_key=str(key), instance=self.instance)
 
     def deliver(
         self, key: CommitKey, selection: Sequence[str] | None = None, **tags: str

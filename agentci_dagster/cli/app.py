@@ -26,6 +26,7 @@ from agentci_dagster.cli import (
 )
 from agentci_dagster.cli.exits import Exit
 from agentci_dagster.domain.errors import AgentCIError, ConfigurationError, UsageError
+from agentci_dagster.domain.plain_text import clean_text
 
 app = typer.Typer(
     name="agentci",
@@ -59,7 +60,8 @@ def run_app() -> None:
             body = {"error": error.message, "next_step": error.next_step}
             sys.stdout.write(json.dumps(body) + "\n")
         else:
-            sys.stderr.write(f"agentci: {error}\n")
+            # What failed may be told in the commit's own words.
+            sys.stderr.write(f"agentci: {clean_text(str(error))}\n")
         sys.exit(_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

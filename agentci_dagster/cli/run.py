@@ -75,9 +75,12 @@ def _resources_for(repo: str, config: str) -> tuple[Resources, str]:
     from agentci_dagster.resources import Resources
 
     resources = open_resources(config)
+    configured = resources.settings.repository
+    if repo in {settings.name for settings in configured}:
+        return resources, repo
     url = _address(repo)
-    for settings in resources.settings.repository:
-        if url in {settings.url, settings.name} or repo == settings.name:
+    for settings in configured:
+        if url == settings.url:
             return resources, settings.name
     settings_with, name = _with_repository(resources.settings, url)
     return Resources(settings_with), name

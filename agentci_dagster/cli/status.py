@@ -24,7 +24,8 @@ def status(as_json: JsonFlag = False, config: ConfigOption = "") -> None:
     if as_json:
         print_json(state)
         return
-    console().print(f"home {resources.settings.home}   daemon {state['daemon']}")
+    home = resources.settings.home
+    console().print(f"home {home}   daemon {state['daemon']}", markup=False)
     print_table(
         "Environments",
         ("environment", "live", "commit", "open rollout"),

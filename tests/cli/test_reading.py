@@ -1,0 +1,208 @@
+"""`status`, `why`, `show` and `doctor`: what is known, harmless to print, one document for programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentci_dagster.cli.show import PER_COMMIT, SHARED
+from agentci_dagster.domain.causes import CauseClass
+from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.domain.outcome import DeployOutcome, Ending
+from agentci_dagster.domain.risk import Advice, RiskBand, RiskScore
+from agentci_dagster.domain.routing import Route
+from agentci_dagster.jobs import COMMIT_ASSETS, LEARNING_ASSETS, TREND_ASSETS
+from tests.builders import commit, diff, features, key, outcome, sha
+from tests.cli.conftest import Done, Home
+
+HOSTILE = "[red]x[/red] [/] \x1b]0;owned\x07\x1b[31mtitle\x9b2J \u202eend"
+
+
+def is_harmless(done: Done) -> bool:
+    return not any(sign in done.out + done.err for sign in ("\x1b", "\x9b", "\u202e", "\x07"))
+
+
+def withheld(home: Home, n: int = 1, **facts: object) -> DeployOutcome:
+    facts = {"cause": CauseClass.TEST, "evidence": "total([]) fails\x1b[2J", **facts}
+    return home.ledger.settle(outcome(n, Ending.WITHHELD, **facts))
+
+
+def test_status_of_an_empty_home_says_what_to_do(home: Home) -> None:
+    done = home.agentci("status")
+
+    assert done.code == 0
+    assert "daemon not running" in done.out
+    assert "Next: agentci up" in done.out
+
+
+def test_status_lists_the_newest_commits_first(home: Home) -> None:
+    for n in range(1, 20):
+        home.ledger.settle(outcome(n))
+
+    state = home.agentci("status", "--json").json
+
+    assert [o["title"] for o in state["outcomes"]] == [f"change {n}" for n in range(19, 4, -1)]
+    assert state["daemon"] == "not running"
+
+
+def test_status_names_the_environments_of_services(home: Home) -> None:
+    home.configure(
+        '[[repository]]\nname = "shop"\nurl = "x"\n[repository.service]\ncommand = "s"\n'
+    )
+
+    state = home.agentci("status", "--json").json
+
+    assert state["environments"] == [
+        {"environment": "production", "live": "", "commit": "", "open": ""}
+    ]
+
+
+@pytest.mark.parametrize("verb", [("status",), ("status", "--json"), ("why", "1" * 40)])
+def test_hostile_title_is_printed_harmlessly(home: Home, verb: tuple[str, ...]) -> None:
+    withheld(home, key=CommitKey("shop", "1" * 40), subject=HOSTILE)
+
+    done = home.agentci(*verb)
+
+    assert done.code == 0
+    assert is_harmless(done)
+    assert "[red]x[/red] [/] title end" in done.out
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_stored_text_of_a_commit_is_shown_harmlessly(home: Home, flags: tuple[str, ...]) -> None:
+    told = replace(diff(), commit=commit(1, message=HOSTILE))
+    home.values.store("commit_diff", told, key())
+
+    done = home.agentci("show", "commit_diff", sha(), *flags)
+
+    assert is_harmless(done)
+    assert done.json["commit"]["message"] == HOSTILE
+
+
+def test_why_tells_cause_evidence_reasons_and_next_step(home: Home) -> None:
+    withheld(home, next_step="push a fix")
+    score = RiskScore(
+        key(), 0.2, RiskBand.MEDIUM, Route.STANDARD, ("many lines",), (), Advice(), "prior", features(), ()
+    )  # fmt: skip
+    home.values.store("risk_score", score, key())
+
+    done = home.agentci("why", sha())
+    document = home.agentci("why", f"shop@{sha()}", "--json").json
+
+    assert done.code == 0
+    for said in ("was withheld: a test fails", "total([]) fails", "many lines", "push a fix"):
+        assert said in done.out
+    assert document["cause"] == "test"
+    assert document["commit"] == str(key())
+    assert document["risk_reasons"] == ["many lines"]
+
+
+def test_part_of_a_sha_is_enough_when_it_is_unique(home: Home) -> None:
+    one, two = "abcd1" + "0" * 35, "abcd2" + "0" * 35
+    for n, name in enumerate((one, two), 1):
+        withheld(home, n, key=CommitKey("shop", name))
+
+    assert home.agentci("why", "abcd1").code == 0
+    done = home.agentci("why", "abcd")
+    assert done.code == 2
+    assert "fits 2 commits" in done.err
+    assert "Next: give more digits" in done.err
+
+
+@pytest.mark.parametrize("verb", ["why", "approve"])
+def test_unknown_commit_is_a_wrong_use(home: Home, verb: str) -> None:
+    reason = ("--reason", "x") if verb == "approve" else ()
+
+    done = home.agentci(verb, "f" * 40, *reason)
+
+    assert (done.code, done.out) == (2, "")
+    assert "No commit 'ffff" in done.err
+    assert "Next: agentci status" in done.err
+
+
+def test_error_is_one_document_for_programs(home: Home) -> None:
+    done = home.agentci("why", "f" * 40, "--json")
+
+    assert done.code == 2
+    assert done.err == ""
+    assert set(done.json) == {"error", "next_step"}
+
+
+def test_commit_that_is_on_its_way_has_no_why_yet(home: Home) -> None:
+    home.values.store("commit_diff", diff(), key())
+
+    done = home.agentci("why", sha())
+
+    assert done.code == 2
+    assert "has not been settled yet" in done.err
+
+
+def test_assets_of_show_are_those_of_the_graph() -> None:
+    assert PER_COMMIT == COMMIT_ASSETS
+    assert SHARED == LEARNING_ASSETS + TREND_ASSETS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("risk",), "There is no asset 'risk'. Next: choose one of: commit_diff"),
+        (("risk_score",), "risk_score is made for each commit. Next: agentci show risk_score SHA"),
+        (("risk_score", sha()), "There is no value of risk_score for shop@"),
+        (("failure_trends",), "There is no value of failure_trends yet."),
+        (("../../etc/passwd",), "There is no asset '../../etc/passwd'."),
+    ],
+)
+def test_show_says_what_is_missing(home: Home, arguments: tuple[str, ...], said: str) -> None:
+    home.values.store("commit_diff", diff(), key())
+
+    done = home.agentci("show", *arguments)
+
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_doctor_names_each_thing_and_its_remedy(home: Home) -> None:
+    findings = {f["name"]: f for f in home.agentci("doctor", "--json").json}
+    table = home.agentci("doctor")
+
+    assert findings["Python"]["is_fine"]
+    assert findings["ledger"]["found"] == "0 events, hash chain whole"
+    assert findings["repositories"]["remedy"] == "write agentci.toml"
+    assert not findings["language model"]["is_needed"]
+    missing = any(f["is_needed"] and not f["is_fine"] for f in findings.values())
+    assert table.code == (4 if missing else 0)
+    assert is_harmless(table)
+
+
+@pytest.mark.parametrize("verb", ["status", "doctor"])
+def test_wrong_setting_ends_with_the_code_of_configuration(home: Home, verb: str) -> None:
+    home.configure('[[repositry]]\nname = "shop"\n')
+
+    done = home.agentci(verb)
+
+    assert done.code == 5
+    assert "line 1" in done.err
+    assert "Did you mean 'repository'?" in done.err
+
+
+def test_named_settings_that_are_not_there(home: Home) -> None:
+    done = home.agentci("status", "--config", "absent.toml")
+
+    assert done.code == 5
+    assert "absent.toml" in done.err
+
+
+def test_unknown_verb_and_option_are_wrong_uses(home: Home) -> None:
+    assert home.agentci("deploy").code == 2
+    assert home.agentci("status", "--colour").code == 2
+
+
+def test_home_with_markup_in_its_name_is_shown_as_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = home.folder.parent / "[red]home[bold]"
+    odd.mkdir()
+    monkeypatch.setenv("AGENTCI_HOME", str(odd))
+
+    assert f"home {odd}" in home.agentci("status").out
