@@ -33,12 +33,27 @@ def prepare_instance(home: Path) -> dict[str, str]:
         "      module_name: agentci_dagster.definitions\n"
         "      location_name: agentci\n"
     )
+    _make_databases(instance)
     return {
         **os.environ,
         "AGENTCI_HOME": str(home),
         "DAGSTER_HOME": str(instance),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
+
+
+def _make_databases(folder: Path) -> None:
+    """Make Dagster's databases in this one process.
+
+    On first use daemon, UI and code servers would each stamp the schema, and leave it with two
+    heads that Dagster then refuses to open.
+    """
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(folder)) as instance:
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
+        instance.get_dynamic_partitions("agentci_commits")
 
 
 def start(
