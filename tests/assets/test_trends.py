@@ -1,0 +1,69 @@
+"""`delivery_metrics` and `failure_trends`: read from the ledger, drawn and listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentci_dagster.assets import trends as stage
+from agentci_dagster.domain.causes import CauseClass
+from agentci_dagster.domain.outcome import Ending
+from tests.builders import outcome
+from tests.house import House, house, metadata
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[House]:
+    with house(tmp_path) as world:
+        for n in range(1, 9):
+            world.ledger.settle(outcome(n))
+        bad = {"cause": CauseClass.HEALTH_ERRORS, "paths": ("shop/\x1b[31mcart.py",)}
+        world.ledger.settle(outcome(9, Ending.ROLLED_BACK, **bad))
+        yield world
+
+
+def delivery(world: House) -> Any:
+    return stage.delivery_metrics(
+        outcomes=world.ledger, clock=world.clock, trend_policy=world.trend_policy
+    )
+
+
+def failures(world: House) -> Any:
+    return stage.failure_trends(
+        outcomes=world.ledger,
+        clock=world.clock,
+        trend_policy=world.trend_policy,
+        pictures=world.pictures,
+    )
+
+
+def test_five_metrics_are_listed_with_their_counts(world: House) -> None:
+    made = delivery(world)
+
+    told = metadata(made)
+    table = [record.data for record in dict(made.metadata)["metrics"].records]
+    assert told["n_deployments"] == made.value.n_deployments >= 8
+    assert "2026-03-02" in told["window"]
+    assert len(table) == 5
+    assert all(row["value"] and row["counts"] for row in table)
+
+
+def test_failures_are_told_by_cause_day_and_path(world: House) -> None:
+    made = failures(world)
+
+    told = metadata(made)
+    assert (told["n_commits"], told["n_failures"]) == (9, 1)
+    assert "Failures by cause: [('health-errors', 1)]" in told["by_cause"]
+    assert "2026-03-02" in told["by_day"]
+    paths = [record.data for record in dict(made.metadata)["by_path"].records]
+    assert paths[0]["failures"] == 1
+    assert "\x1b" not in str(paths)
+
+
+def test_empty_ledger_is_no_error(tmp_path: Path) -> None:
+    with house(tmp_path) as world:
+        assert metadata(delivery(world))["n_deployments"] == 0
+        assert metadata(failures(world))["n_commits"] == 0
