@@ -94,6 +94,63 @@ def test_crash_that_a_change_brings_is_found(shop):
     assert [f.example for f in write(shop, before, after)[0].findings] == ["average_rating([])"]
 
 
+LIBRARY = {
+    "option without a hint": (
+        "def ordered(items: list[int], key=None) -> bool:\n"
+        "    return all(key(i) >= 0 for i in items) if key else True\n"
+    ),
+    "type guessed from the body": (
+        "def widest(columns):\n    return max(len(c) for c in columns)\n"
+    ),
+    "any value": "def size(thing: object) -> int:\n    return len(thing)\n",
+    "any function": (
+        "from collections.abc import Callable\n"
+        "def twice(f: Callable[[int], int], n: int) -> int:\n    return f(f(n)) + 1\n"
+    ),
+    "object made of guesses": (
+        "class Bucket:\n    def __init__(self, items, key):\n"
+        "        self.items, self.key = items, key\n"
+        "    def groups(self) -> list[int]:\n        return [self.key(i) for i in self.items]\n"
+    ),
+    "empty container": (
+        "class Pile:\n    def __init__(self) -> None:\n        self.items: list[int] = []\n"
+        "    def take(self) -> int:\n        return self.items.pop()\n"
+    ),
+    "object that is filled later": (
+        "class Answer:\n    def __init__(self) -> None:\n        self.code: int = None\n"
+        "    def is_bad(self) -> bool:\n        return 400 <= self.code\n"
+    ),
+    "any class": "def make(kind: type[Exception]) -> str:\n    return kind('a').args[0]\n",
+    "container of anything": (
+        "def names(rows: list) -> list[str]:\n    return [row['name'] for row in rows]\n"
+    ),
+    "odd text": (
+        "def scheme(url: str) -> str:\n    odd = [c for c in url if ord(c) in range(91, 97)]\n"
+        "    return url + (None if odd else ':')\n"
+    ),
+    "nothing said": "def whoops():\n    return 1 / 0\n",
+    "passed on": (
+        "def half(n: int) -> float:\n    return n / 2\n"
+        "def quiet(*args: int) -> float:\n    return half(*args)\n"
+    ),
+    "called so by people": ("def share(a, b):\n    return a / b\n"),
+}
+PEOPLE = (
+    "import pytest\nfrom shop.new import share\n\ndef test_share():\n"
+    "    assert share(1, 2) == 0.5\n    with pytest.raises(ZeroDivisionError):\n"
+    "        share(1, 0)\n"
+)
+
+
+@pytest.mark.parametrize("source", LIBRARY.values(), ids=LIBRARY)
+def test_input_of_a_guessed_type_is_no_ordinary_input(shop, source):
+    people = {"tests/test_new.py": PEOPLE} if "share" in source else {}
+
+    written, _, _ = write(shop, START, START | people | {"shop/new.py": source})
+
+    assert written.findings == ()
+
+
 @pytest.mark.parametrize(
     "source",
     [

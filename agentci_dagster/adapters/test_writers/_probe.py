@@ -167,6 +167,8 @@ class Inputs:
     def __init__(self, mined):
         self.mined = mined
         self.imports = set()
+        self.doubtful = set()
+        self.stateful = set()
 
     def pool(self, hint, depth=0):
         """Expressions of a type; an empty list when none is known."""
@@ -273,6 +275,9 @@ class Inputs:
         if kind in (typing.IO, typing.TextIO, io.StringIO, io.TextIOBase):
             self.imports.add("import io")
             return ["io.StringIO('')", "io.StringIO('a\\nb\\n')"]
+        if kind in (typing.BinaryIO, io.BytesIO, io.RawIOBase, io.BufferedIOBase):
+            self.imports.add("import io")
+            return ["io.BytesIO(b'')", "io.BytesIO(b'a\\nb\\n')"]
         return []
 
     def rows(self, item, depth):
@@ -299,7 +304,8 @@ class Inputs:
         """Members of enums and instances of classes whose constructor can be given arguments by
         type.
         """
-        if not isinstance(kind, type):
+        # Classes of `typing` describe objects; what calling one gives is none.
+        if not isinstance(kind, type) or kind.__module__ == "typing":
             return []
         try:
             name = _imported(kind, self.imports)
@@ -316,11 +322,18 @@ class Inputs:
         if not all(pools):
             return []
         made = [f"{name}({', '.join(map(written, required, c))})" for c in _some(pools)]
+        if not all(p.is_declared for p in required):
+            self.doubtful.update(made)
+        if not dataclasses.is_dataclass(kind) and not hasattr(kind, "_fields"):
+            self.stateful.update(made)
         varied = []
         for parameter in optional[:4]:
             if made and parameter.hint is not typing.Any:
                 values = self.pool(parameter.hint, depth + 1)[:3]
-                varied += [_with(made[0], parameter.name, value) for value in values]
+                changed = [_with(made[0], parameter.name, value) for value in values]
+                varied += changed
+                self.stateful.update(changed if made[0] in self.stateful else ())
+                self.doubtful.update(() if parameter.is_declared else changed)
         return list(dict.fromkeys([*made[:2], *varied, *made[2:]]))
 
 
@@ -383,9 +396,12 @@ def hints_of(function):
 
 @dataclasses.dataclass
 class Parameter:
+    """`is_declared`: an annotation says which values fit, so that any of them is ordinary input."""
+
     name: str
     hint: object
     is_keyword_only: bool
+    is_declared: bool = False
 
 
 def written(parameter, text):
@@ -408,15 +424,40 @@ def parameters(function):
         is_keyword_only = parameter.kind is parameter.KEYWORD_ONLY
         default = parameter.default
         hint = hints.get(name, inspect.Parameter.empty)
+        is_declared = _says_which(hint)
         if default is not inspect.Parameter.empty:
             if hint is inspect.Parameter.empty and default is not None:
                 hint = type(default)
             if parameter.kind is not parameter.POSITIONAL_ONLY:
                 hint = typing.Any if hint is inspect.Parameter.empty else hint
-                optional.append(Parameter(name, hint, True))
+                optional.append(Parameter(name, hint, True, is_declared))
         else:
-            required.append(Parameter(name, hint, is_keyword_only))
+            required.append(Parameter(name, hint, is_keyword_only, is_declared))
     return required, optional
+
+
+def _says_which(hint):
+    """Whether a hint says which values fit; "anything", "a function", "a class" say it of none."""
+    if hint in (inspect.Parameter.empty, typing.Any, object) or isinstance(hint, typing.TypeVar):
+        return False
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    said_by_none = (collections.abc.Callable, typing.Callable, type)
+    if hint in said_by_none or origin in said_by_none:
+        return False
+    if origin is typing.Literal:
+        return True
+    return all(_says_which(a) for a in args if a is not Ellipsis)
+
+
+def _is_bare(hint):
+    """Whether a hint names a container without saying what is in it."""
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return False
+    if args:
+        return any(_is_bare(a) for a in args if a is not Ellipsis)
+    bare = inspect.isclass(hint) and issubclass(hint, collections.abc.Iterable)
+    return bare and not issubclass(hint, (str, bytes, bytearray, enum.Enum))
 
 
 def mine(tree):
@@ -547,7 +588,7 @@ class Seen:
     frames: tuple = ()
     trail: frozenset = frozenset()
     changed: tuple = ()
-    from_seed: bool = False
+    is_ordinary: bool = False
 
 
 class Function:
@@ -589,9 +630,9 @@ class Function:
         return file == self.file or os.path.realpath(file) == self.file
 
 
-def observe(function, call, imports, changeable=(), from_seed=False):
+def observe(function, call, imports, changeable=(), is_ordinary=False):
     """Evaluate a call, with a time limit, and follow the lines of the function that it runs."""
-    seen = Seen(call, tuple(sorted(imports)), from_seed=from_seed)
+    seen = Seen(call, tuple(sorted(imports)), is_ordinary=is_ordinary)
     names = namespace(imports)
     trail = set()
     known = {}
@@ -662,7 +703,8 @@ class Search:
         self.seen = []
         self.crashes = []
         self.covered = set()
-        self.is_hinted = False
+        self.declared = set()
+        self.has_bare = False
         self.texts = texts
         self.required = []
         self.kept_rows = ()
@@ -692,11 +734,11 @@ class Search:
         calls = written_calls(function.spec["qualified_name"], [*self.texts, self.doctests()])
         known = {n: _type_of(calls, i, n) for i, n in enumerate(names)}
         self.required = required
-        self.is_hinted = True
+        self.declared = {p.name for p in (*required, *optional) if p.is_declared}
+        self.has_bare = any(_is_bare(p.hint) for p in (*required, *optional) if p.is_declared)
         for parameter in required:
             if parameter.hint is inspect.Parameter.empty:
                 parameter.hint = known.get(parameter.name) or guess(function.tree, parameter.name)
-                self.is_hinted &= known.get(parameter.name) is not None
         pools = [self.inputs.pool(p.hint) for p in required]
         if not all(pools):
             return "whose arguments cannot be made from simple values"
@@ -742,7 +784,7 @@ class Search:
                 continue
             place = chance.randrange(len(row))
             row[place] = _twist(row[place], pools[place], chance)
-            self.attempt(chance.choice(receivers), tuple(row), {}, False)
+            self.attempt(chance.choice(receivers), tuple(row), {}, True)
 
     def is_done(self):
         lines = {line for line in self.covered if isinstance(line, int)}
@@ -786,12 +828,14 @@ class Search:
             except NoSource:
                 return
             self.inputs.imports |= imports
-            self.attempt(receivers[0], row, {}, False)
+            # Texts and bytes out of the blue are no ordinary input.
+            is_odd = any(quote in text for text in row for quote in "'\"")
+            self.attempt(receivers[0], row, {}, is_odd)
 
         with contextlib.suppress(Exception):
             one()
 
-    def attempt(self, receiver, row, keywords, from_seed):
+    def attempt(self, receiver, row, keywords, is_odd):
         function = self.function
         spec = function.spec
         short = spec["qualified_name"].rsplit(".", 1)[-1]
@@ -811,7 +855,12 @@ class Search:
             return
         self.calls.add(call)
         try:
-            seen = observe(function, call, self.inputs.imports, from_seed=from_seed)
+            seen = observe(
+                function,
+                call,
+                self.inputs.imports,
+                is_ordinary=not is_odd and self.is_ordinary(row, receiver, keywords),
+            )
         except (SyntaxError, NameError):
             return
         self.seen.append(seen)
@@ -836,12 +885,24 @@ class Search:
             if seen.error is None and repr(seen.changed[0][2]) != repr(eval(row[place])):
                 self.seen.append(seen)
 
+    def is_ordinary(self, row, receiver, keywords):
+        """Whether annotations say of every value in the call that it fits. What people call a
+        function with is theirs to test; what is guessed may not fit.
+        """
+        given = {p.name for p in self.required} | set(keywords)
+        values = (*row, receiver, *keywords.values())
+        # Nothing given and nothing annotated: nobody has said that it can be called like this.
+        is_said = self.function.tree.returns is not None or bool(given)
+        return (is_said and given <= self.declared) and not any(
+            made in value for made in self.inputs.doubtful for value in values
+        )
+
     def is_crash(self, seen):
         """An exception that nobody raised on purpose, from the function's own lines, on input
         that fits.
         """
         error, function = seen.error, self.function
-        if error is None or type(error) not in CRASHES or not self.is_hinted:
+        if error is None or type(error) not in CRASHES or not seen.is_ordinary:
             return False
         if function.spec["is_private"] or not seen.frames:
             return False
@@ -853,13 +914,25 @@ class Search:
             return False
         if PRECONDITION.search(function.doc):
             return False
-        if isinstance(error, (TypeError, AttributeError)) and seen.from_seed:
-            return False
         if isinstance(error, AttributeError) and "'NoneType'" not in str(error):
             return False
-        if isinstance(error, (KeyError, IndexError)) and self.looks_up(line):
+        if isinstance(error, (KeyError, IndexError)) and (self.looks_up(line) or self.is_held()):
+            return False
+        if isinstance(error, (TypeError, AttributeError)) and self.is_loose(seen.call):
             return False
         return not self.parent_crashes(seen)
+
+    def is_loose(self, call):
+        """Whether a type in the call is only half known: of an object that may be filled later
+        (only records are whole from the start), of what is in a container, of what is passed on.
+        """
+        passes_on = self.function.tree.args.vararg or self.function.tree.args.kwarg
+        is_unfinished = any(made in call for made in self.inputs.stateful)
+        return bool(passes_on) or is_unfinished or self.has_bare
+
+    def is_held(self):
+        """Whether an object was asked for what it holds: an empty one says so by these errors."""
+        return self.function.spec["shape"] in ("method", "property")
 
     def looks_up(self, line):
         """Whether the line takes an item of one parameter by another: then absent ones are the
