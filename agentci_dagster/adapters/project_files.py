@@ -68,6 +68,8 @@ class Project:
     notes: tuple[str, ...]
     files: tuple[str, ...]
     """The files that were read and decide what is installed."""
+    test_paths: tuple[str, ...] = ()
+    """Where pytest is told to look for tests; patterns of repository paths."""
 
 
 def read_project(folder: Path) -> Project:
@@ -146,6 +148,7 @@ class _Reader:
             import_roots=roots,
             entry_points=_entry_points(about, poetry),
             version_files=_version_files(pyproject),
+            test_paths=self._test_paths(pyproject),
             notes=tuple(dict.fromkeys(self.notes)),
             files=tuple(dict.fromkeys(self.files)),
         )
@@ -260,6 +263,32 @@ class _Reader:
                 found.setdefault(key, [])
                 found[key] = found[key] or lines
         return found
+
+    def _test_paths(self, pyproject: dict[str, Any]) -> tuple[str, ...]:
+        """`testpaths` of the first file that configures pytest, in pytest's own order."""
+        for name in ("pytest.toml", ".pytest.toml"):
+            found = _table(self._toml(name), "pytest")
+            if found:
+                return _plain_paths(_strings(found.get("testpaths")))
+        if read_inside(self.folder, "pytest.ini") is not None:
+            return _plain_paths(self._ini("pytest.ini").get("pytest", "testpaths", fallback=""))
+        pytest = _table(pyproject, "tool", "pytest")
+        if pytest:
+            options = _table(pytest, "ini_options") or pytest
+            return _plain_paths(_strings(options.get("testpaths")))
+        for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
+            parser = self._ini(name)
+            if parser.has_section(section):
+                return _plain_paths(parser.get(section, "testpaths", fallback=""))
+        return ()
+
+    def _ini(self, name: str) -> configparser.ConfigParser:
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read_string(read_inside(self.folder, name) or "")
+        except configparser.Error as e:
+            self.notes.append(f"{name} cannot be read ({str(e)[:100]}).")
+        return parser
 
     def _roots(
         self, pyproject: dict[str, Any], poetry: dict[str, Any], legacy: dict[str, list[str]]
@@ -411,6 +440,11 @@ def _group(groups: dict[str, Any], name: str, depth: int) -> list[str]:
         elif isinstance(member, dict):
             found += _group(groups, _text(member.get("include-group")), depth + 1)
     return found
+
+
+def _plain_paths(value: str | list[str]) -> tuple[str, ...]:
+    words = value.split() if isinstance(value, str) else value
+    return tuple(w.removeprefix("./").rstrip("/") for w in words if w.strip("./"))
 
 
 def _poetry_lines(table: dict[str, Any], key: str) -> list[str]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,7 +40,11 @@ GENERATED_FOLDER = "agentci_generated"
 _MAX_REPORT_BYTES = 64 << 20
 _MAX_RERUNS = 10
 """More failing tests than this are no matter of chance, and running each alone would take long."""
-_OPTIONS = ("-o", "cache_dir=/tmp/pytest", "-q", "--no-header")
+_OPTIONS = (
+    *("-o", "cache_dir=/tmp/pytest", "-q", "--no-header"),
+    # One file that cannot be imported must not keep all other tests from saying something.
+    "--continue-on-collection-errors",
+)
 _MAX_FAILURES = 200
 _WELL_KNOWN_FIXTURES = {
     *("mocker", "benchmark", "httpx_mock", "requests_mock", "responses", "freezer", "snapshot"),
@@ -145,7 +150,7 @@ class PytestBench:
         if not plan.test_files and not extra:
             return _nothing("the repository has no tests that pytest can run")
         with self.written(checkout, extra) as modules:
-            own = list(plan.test_files) if plan.mode is SelectionMode.SELECTED else []
+            own = self._named(checkout, plan)
             only_extra = plan.mode is SelectionMode.NONE or not plan.test_files
             session = self.session(
                 checkout,
@@ -245,6 +250,21 @@ class PytestBench:
             },
             limits=limits or self._limits,
         )
+
+    def _named(self, checkout: Checkout, plan: TestPlan) -> list[str]:
+        """The files to name to pytest; none where it finds the whole suite by itself.
+
+        A file outside the repository's `testpaths` is named like a test and is none of its suite.
+        """
+        if plan.mode is not SelectionMode.SELECTED:
+            return []
+        places = self._prepared[checkout.folder].project.test_paths
+        return [
+            file
+            for file in plan.test_files
+            if not places
+            or any(fnmatchcase(file, p) or fnmatchcase(file, f"{p}/*") for p in places)
+        ]
 
     @contextmanager
     def written(self, checkout: Checkout, extra: Sequence[Candidate]) -> Iterator[list[str]]:

@@ -181,3 +181,26 @@ def test_version_files_of_builds_are_known(project):
     text += '[tool.setuptools_scm]\nwrite_to = "../../out.py"\n'
 
     assert project(pyproject_dot_toml=text).version_files == ("src/a/_version.py",)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = ["./tests", "more/"]\n'},
+        {"pyproject.toml": '[tool.pytest]\ntestpaths = ["tests", "more"]\n'},
+        {"pytest.toml": '[pytest]\ntestpaths = ["tests", "more"]\n'},
+        {"pytest.ini": "[pytest]\ntestpaths = tests more\n"},
+        {"tox.ini": "[pytest]\ntestpaths = tests\n  more\n"},
+        {"setup.cfg": "[tool:pytest]\ntestpaths = tests more\n"},
+    ],
+    ids=["ini options", "pyproject", "pytest.toml", "pytest.ini", "tox.ini", "setup.cfg"],
+)
+def test_places_of_tests_are_read_where_pytest_reads_them(project, files):
+    assert project(files).test_paths == ("tests", "more")
+
+
+def test_first_file_that_configures_pytest_decides(project):
+    files = {"pytest.ini": "", "tox.ini": "[pytest]\ntestpaths = tests\n"}
+
+    assert project(files).test_paths == ()
+    assert project({"pytest.ini": "no section\n"}).test_paths == ()

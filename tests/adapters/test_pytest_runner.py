@@ -77,6 +77,30 @@ class TestContract:
         assert found.trouble
 
 
+def test_file_that_cannot_be_imported_does_not_silence_the_others(shop):
+    broken = "import shop.nowhere\n"
+
+    found = run(shop, {"shop.py": CODE, "test_shop.py": PASSING, "test_b.py": broken})
+
+    assert (found.n_passed, [f.test for f in found.failures]) == (1, ["test_b.py"])
+
+
+def test_chosen_file_outside_the_places_of_tests_is_left_out(shop):
+    tree = {
+        "shop.py": CODE,
+        "tests/test_shop.py": PASSING,
+        "bench/test_speed.py": "import missing\n",
+        "pytest.ini": "[pytest]\ntestpaths = tests\npythonpath = .\n",
+    }
+    chosen = ("bench/test_speed.py", "tests/test_shop.py")
+
+    found = run(shop, tree, TestPlan(SelectionMode.SELECTED, chosen, (), 2))
+    whole = run(shop, tree, TestPlan(SelectionMode.SELECTED, chosen[:1], (), 2))
+
+    assert (found.n_passed, found.n_failed, found.notes) == (1, 0, ())
+    assert (whole.n_passed, whole.n_failed) == (1, 0)
+
+
 def test_rerun_runs_only_the_tests_that_are_asked_for_and_there(shop):
     tests = PASSING + "\ndef test_wrong():\n    assert half(4) == 3\n"
     shop.put({"shop.py": CODE, "test_shop.py": tests})
