@@ -250,6 +250,18 @@ class Sandbox:
             shell += [how, str(place), str(place)]
         return shell
 
+    def _names(self, command: Sequence[str]) -> dict[str, str]:
+        """The files in which programs look up this machine and this user: without them
+        `localhost` is unknown, and so is who runs the tests.
+        """
+        uid = os.getuid() if "--unshare-user" in command else self._uid(())
+        return {
+            "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+            "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+            "/etc/passwd": f"sandbox:x:{uid}:{uid}::{_HOME}:/bin/sh\n",
+            "/etc/group": f"sandbox:x:{uid}:\n",
+        }
+
     def _supervise(
         self,
         command: Sequence[str],
@@ -264,12 +276,22 @@ class Sandbox:
         # Bubblewrap writes here which process is the first one inside.
         told, teller = os.pipe()
         os.set_blocking(told, False)
+        handed = [teller]
         if isolation is Isolation.STRONG:
-            command = [command[0], "--info-fd", str(teller), *command[1:]]
+            files = {name: _in_memory(text) for name, text in self._names(command).items()}
+            handed += files.values()
+            options = ["--info-fd", str(teller)]
+            end = command.index("--")
+            named = [
+                option
+                for file, descriptor in files.items()
+                for option in ("--perms", "0644", "--ro-bind-data", str(descriptor), file)
+            ]
+            command = [command[0], *options, *command[1:end], *named, *command[end:]]
         try:
             process = subprocess.Popen(
                 command,
-                pass_fds=(teller,) if isolation is Isolation.STRONG else (),
+                pass_fds=handed if isolation is Isolation.STRONG else (),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -283,7 +305,8 @@ class Sandbox:
                 f"The sandbox could not be started ({e}).", "check the memory and processes free"
             ) from e
         finally:
-            os.close(teller)
+            for descriptor in handed:
+                os.close(descriptor)
         watch = _Watch()
         try:
             _follow(process, limits, started + limits.timeout_s, watch)
@@ -316,6 +339,14 @@ def _hand_over(folder: Path, uid: int) -> None:
         for name in (*folders, *files):
             os.chown(Path(parent, name), uid, uid, follow_symlinks=False)
     os.chown(folder, uid, uid, follow_symlinks=False)
+
+
+def _in_memory(text: str) -> int:
+    """A descriptor of a file that is nowhere on a disk."""
+    descriptor = os.memfd_create("agentci")
+    os.write(descriptor, text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _follow(
