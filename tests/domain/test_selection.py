@@ -351,6 +351,13 @@ def test_test_that_failed_before_in_another_way_is_this_commits_failure(then):
     assert left.preexisting == ()
 
 
+def test_last_exception_of_a_chain_is_the_failure():
+    chain = "E   OSError: no name for {}\nE   here\n\nDuring handling\n\nE   KeyError: 'sock'\n"
+    now, then = (TestFailure("a::b", chain.format(word) + "\na.py:1: KeyError") for word in "xy")
+
+    assert set_old_aside(failing(now), failing(then), None).preexisting == ("a::b",)
+
+
 def test_failures_without_a_reason_are_alike():
     bare = TestFailure("a::b", "killed")
 

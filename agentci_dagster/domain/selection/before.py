@@ -17,7 +17,8 @@ from agentci_dagster.domain.selection.values import (
     TestVerdict,
 )
 
-_REASON = re.compile(r"^E\s+(.*)$", re.MULTILINE)
+_REASONS = re.compile(r"^E\s+(.*)(?:\nE.*)*", re.MULTILINE)
+"""Blocks of lines, told by their first; in a chain of exceptions the last one is the failure."""
 _PLACE = re.compile(r"^(\S+?):\d+: (\w[\w.]*)$", re.MULTILINE)
 _CHANCE = re.compile(r"0x[0-9a-f]+|(?:/[^\s/'\":]+)+/|\d+", re.IGNORECASE)
 
@@ -69,6 +70,6 @@ def is_red(before: TestReport | None) -> bool:
 
 def _sign(failure: TestFailure) -> tuple[str, Collection[str]]:
     """What is alike in two runs of one failure: reason and place, without numbers and folders."""
-    reason = _REASON.search(failure.message)
+    reasons = _REASONS.findall(failure.message)
     places = _PLACE.findall(failure.message)
-    return _CHANCE.sub("", reason[1]) if reason else "", places[-1] if places else ()
+    return _CHANCE.sub("", reasons[-1]) if reasons else "", places[-1] if places else ()
