@@ -230,7 +230,8 @@ class _Reader:
                 source = package.get("source", {}) if isinstance(package, dict) else {}
                 local = {"virtual", "editable", "directory", "git", "path", "url"} & set(source)
                 name, version = _text(package.get("name")), _text(package.get("version"))
-                if _NAME.fullmatch(name) and _safe_version(version) == version and not local:
+                is_exact = _NAME.fullmatch(name) and _safe_version(version) == version
+                if is_exact and not local and _is_for_this_python(package):
                     versions.setdefault(name, set()).add(version)
             return [f"{n}=={next(iter(v))}" for n, v in sorted(versions.items()) if len(v) == 1]
         return []
@@ -440,6 +441,19 @@ def _group(groups: dict[str, Any], name: str, depth: int) -> list[str]:
         elif isinstance(member, dict):
             found += _group(groups, _text(member.get("include-group")), depth + 1)
     return found
+
+
+def _is_for_this_python(package: dict[str, Any]) -> bool:
+    """Whether a locked package is meant for an interpreter like ours; uv locks one version for each
+    range of Python.
+    """
+    from packaging.markers import InvalidMarker, Marker
+
+    markers = _strings(package.get("resolution-markers"))
+    try:
+        return not markers or any(Marker(text).evaluate() for text in markers)
+    except InvalidMarker:
+        return True
 
 
 def _plain_paths(value: str | list[str]) -> tuple[str, ...]:

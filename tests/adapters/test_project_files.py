@@ -204,3 +204,25 @@ def test_first_file_that_configures_pytest_decides(project):
 
     assert project(files).test_paths == ()
     assert project({"pytest.ini": "no section\n"}).test_paths == ()
+
+
+def test_of_several_locked_versions_the_one_for_this_python_is_taken(project):
+    lock = """
+[[package]]
+name = "pytest"
+version = "8.4.2"
+source = { registry = "https://example.org/simple" }
+resolution-markers = ["python_full_version < '3.4'"]
+[[package]]
+name = "pytest"
+version = "9.0.2"
+source = { registry = "https://example.org/simple" }
+resolution-markers = ["python_full_version >= '4'", "python_full_version >= '3.4'"]
+[[package]]
+name = "odd"
+version = "1.0"
+source = { registry = "https://example.org/simple" }
+resolution-markers = ["what?"]
+"""
+
+    assert project({"uv.lock": lock}).constraints == ("odd==1.0", "pytest==9.0.2")
