@@ -394,7 +394,7 @@ def test_environment_in_which_nothing_passes_before_or_now_is_no_pass():
     report = judge(diff(), plan(), run(n_passed=0, preexisting=("a::b", "a::c")))
 
     assert report.verdict is TestVerdict.INCONCLUSIVE
-    assert report.summary.startswith("No test passed (1 skipped); not a pass.")
+    assert report.summary.startswith("Most tests fail, and did so before this commit; 0 passed.")
     assert "2 fail in the same way" in report.summary
 
 
@@ -423,3 +423,18 @@ def test_repository_without_tests_for_pytest_says_what_it_has(files, words):
     assert words in found.reasons[0]
     assert report.verdict is TestVerdict.INCONCLUSIVE
     assert words in report.summary
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        run(n_passed=4, preexisting=tuple("abcd")),
+        run(n_passed=900, n_failed=50, preexisting=tuple("abcd")),
+    ],
+    ids=["only generated ones and few others pass", "more failed than were looked at"],
+)
+def test_suite_that_is_mostly_broken_is_no_pass(found):
+    report = judge(diff(), plan(), found, generated())
+
+    assert report.verdict is TestVerdict.INCONCLUSIVE
+    assert "did so before this commit" in report.summary

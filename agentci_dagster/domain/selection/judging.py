@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from agentci_dagster.domain.generated_tests import GeneratedTests
 
 _MAX_UNCOVERED = 50
+_MOST_OLD = 0.5
+"""Beyond this share of tests that fail with and without the commit, those that pass prove nothing."""
 
 
 def judge(
@@ -57,7 +59,8 @@ def judge(
             )
             for f in findings
         ]
-    verdict, summary = _verdict(plan, run, failures)
+    n_generated = sum(c.source.count("\ndef test_") for c in generated.kept) if generated else 0
+    verdict, summary = _verdict(plan, run, failures, n_generated)
     summary += _remarks(run, len(unstable), 0 if withhold_on_findings else len(findings))
     return TestReport(
         key=diff.key,
@@ -66,7 +69,7 @@ def judge(
         n_passed=run.n_passed,
         n_failed=len(failures),
         n_skipped=run.n_skipped,
-        n_generated=sum(c.source.count("\ndef test_") for c in generated.kept) if generated else 0,
+        n_generated=n_generated,
         failures=tuple(failures),
         coverage=diff_coverage(diff, run),
         seconds=run.seconds,
@@ -78,7 +81,7 @@ def judge(
 
 
 def _verdict(
-    plan: TestPlan, run: TestRun, failures: Sequence[TestFailure]
+    plan: TestPlan, run: TestRun, failures: Sequence[TestFailure], n_generated: int
 ) -> tuple[TestVerdict, str]:
     if failures:
         first = failures[0].test
@@ -91,10 +94,18 @@ def _verdict(
         return TestVerdict.INCONCLUSIVE, f"{' '.join(plan.reasons[:1])} That is not a pass."
     if run.trouble:
         return TestVerdict.INCONCLUSIVE, f"The tests say nothing: {run.trouble}."
-    if not run.n_passed:
-        nothing = "passed" if run.preexisting else "ran"
-        return TestVerdict.INCONCLUSIVE, f"No test {nothing} ({run.n_skipped} skipped); not a pass."
+    doubt = _doubt(run, n_generated)
+    if doubt:
+        return TestVerdict.INCONCLUSIVE, f"{doubt} That is not a pass."
     return TestVerdict.PASSED, f"{run.n_passed} tests passed, {run.n_skipped} skipped."
+
+
+def _doubt(run: TestRun, n_generated: int) -> str:
+    """Why tests of which none failed by this commit prove nothing; empty when they do."""
+    n_old, n_own = len(run.preexisting), max(0, run.n_passed - n_generated)
+    if n_old > _MOST_OLD * (n_old + n_own) or run.n_failed > len(run.failures):
+        return f"Most tests fail, and did so before this commit; {n_own} passed."
+    return "" if run.n_passed else f"No test ran ({run.n_skipped} skipped)."
 
 
 def _remarks(run: TestRun, n_unstable: int, n_findings: int) -> str:
