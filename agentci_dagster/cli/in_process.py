@@ -22,6 +22,7 @@ from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.rollout import Deployment
 from agentci_dagster.domain.selection import TestReport
+from agentci_dagster.domain.why import explain
 from agentci_dagster.gates import GATES
 from agentci_dagster.jobs import COMMIT_ASSETS
 from agentci_dagster.partitions import COMMITS
@@ -73,15 +74,20 @@ def deliver(resources: Resources, key: CommitKey, until: str, tell: Tell) -> Del
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-        failed = [event.step_failure_data for event in result.get_step_failure_events()]
+        failed = [
+            event.step_failure_data
+            for event in result.get_step_failure_events()
+            if not _is_gate(event.step_failure_data)
+        ]
         error = "; ".join(_text(f) for f in failed)
     outcome = None
     if until == COMMIT_ASSETS[-1] or not result.success:
         outcome = resources.journeys.conclude(key, resources.clock.now(), error=error)
     if outcome is not None and until == COMMIT_ASSETS[-1]:
         outcome = resources.ledger.settle(outcome)
+    stopped = "" if outcome is None or result.success else explain(outcome).headline
     made = {a: json.loads(values.text(a, key)) for a in wanted if values.has(a, key)}
-    return Delivered({"values": made, "error": error}, outcome, error)
+    return Delivered({"values": made, "error": error, "stopped": stopped}, outcome, error)
 
 
 def headline(value: object) -> str:
@@ -106,6 +112,11 @@ def headline(value: object) -> str:
         case DeployOutcome():
             line = value.ending.value
     return clean_text(line, 100)
+
+
+def _is_gate(failure: StepFailureData) -> bool:
+    """Whether a gate stopped the run: an answer about the commit, and no error of ours."""
+    return failure.error is not None and failure.error.cls_name == "DagsterAssetCheckFailedError"
 
 
 def _text(failure: StepFailureData) -> str:

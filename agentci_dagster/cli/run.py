@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,14 +90,25 @@ def _resources_for(repo: str, config: str) -> tuple[Resources, str]:
 def _with_repository(settings: Settings, url: str) -> tuple[Settings, str]:
     from agentci_dagster.settings import RepositorySettings
 
-    words = re.sub(r"(\.git)?/*$", "", url).rsplit("/", 1)[-1]
-    name = re.sub(r"[^a-z0-9_-]+", "-", words.lower()).strip("-_")[:60] or "repository"
-    taken = {r.name for r in settings.repository}
-    while name in taken:
-        name += "-2"
+    name = _free_name(settings, url)
     added = RepositorySettings(name=name, url=url, branches=("*",))
     update: dict[str, Any] = {"repository": (*settings.repository, added)}
     return settings.model_copy(update=update), name
+
+
+def _free_name(settings: Settings, url: str) -> str:
+    """The folder's name; with a number where another repository of that name was here before."""
+    from agentci_dagster.adapters.git import GitMirrors
+
+    words = re.sub(r"(\.git)?/*$", "", url).rsplit("/", 1)[-1]
+    base = re.sub(r"[^a-z0-9_-]+", "-", words.lower()).strip("-_")[:60] or "repository"
+    taken = {r.name for r in settings.repository}
+    mirrors = GitMirrors(settings.home / "mirrors", {})
+    for number in itertools.count(1):
+        name = base if number == 1 else f"{base}-{number}"
+        if name not in taken and mirrors.address_of(name) in {None, url}:
+            return name
+    raise AssertionError("numbers do not end")
 
 
 def _address(repo: str) -> str:
@@ -105,4 +117,4 @@ def _address(repo: str) -> str:
     path = Path(repo).expanduser().resolve()
     if not path.is_dir():
         raise UsageError(f"There is no repository at {repo!r}.", "give --repo a folder or address")
-    return str(path)
+    return str(path.parent if path.name == ".git" else path)

@@ -108,3 +108,30 @@ def test_folder_that_is_no_repository_is_no_fault_of_a_commit(home: Home, tmp_pa
 
     assert done.code in {2, 4}
     assert "Next:" in done.err
+
+
+def test_two_repositories_of_one_name_are_kept_apart(home: Home, tmp_path: Path) -> None:
+    folders = [tmp_path / "a" / "cart", tmp_path / "b" / "cart"]
+    for folder in folders:
+        Repository(folder).commit({"cart.py": CART}, f"a cart in {folder.parent.name}")
+
+    asked = [
+        home.agentci("run", "--repo", str(folder), "--until", "commit_diff", "--json").json
+        for folder in (*folders, folders[0] / ".git")
+    ]
+
+    assert [a["commit"].split("@")[0] for a in asked] == ["cart", "cart-2", "cart"]
+
+
+@pytest.mark.sandbox
+def test_commit_that_a_gate_stops_is_told_as_such_and_not_as_our_error(
+    home: Home, library: Repository
+) -> None:
+    needs_sandbox()
+    library.commit({"cart.py": CART.replace(b"sum(items)", b"7")}, "break it")
+
+    done = home.agentci("run", "--repo", str(library.folder), "--until", "image", "--json")
+
+    assert done.code == 1
+    assert done.json["error"] == ""
+    assert "was withheld: a test fails" in done.json["stopped"]

@@ -51,6 +51,12 @@ class Offer:
     branches: dict[str, str]
 
 
+def address_in(mirror: Path) -> str | None:
+    """The address that a mirror was last refreshed from; None where there is no mirror."""
+    url = _read_state(mirror / _STATE).get("url")
+    return url if isinstance(url, str) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Fetching:
     """Brings one watched repository into its mirror. Everything that writes holds the mirror's

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentci_dagster.adapters.git.changes import read_diff
-from agentci_dagster.adapters.git.fetching import SOURCE, WATCHED, Fetching
+from agentci_dagster.adapters.git.fetching import SOURCE, WATCHED, Fetching, address_in
 from agentci_dagster.adapters.git.past import measured
 from agentci_dagster.adapters.git.plumbing import Plumbing
 from agentci_dagster.adapters.git.tree import (
@@ -187,6 +187,10 @@ class GitMirrors:
     repositories: Mapping[str, tuple[str, tuple[str, ...]]]
     _known: dict[str, GitMirror] = field(default_factory=dict, repr=False)
 
+    def address_of(self, repository: str) -> str | None:
+        """What a mirror of that name was made from; None where there is none yet."""
+        return address_in(self._place(repository))
+
     def of(self, repository: str) -> Mirror:
         if repository not in self.repositories:
             known = ", ".join(sorted(self.repositories)) or "none"
@@ -196,9 +200,12 @@ class GitMirrors:
             )
         if repository not in self._known:
             url, branches = self.repositories[repository]
-            place = self.folder / f"{repository}.git"
+            place = self._place(repository)
             self._known[repository] = GitMirror(place, repository, url, tuple(branches))
         return self._known[repository]
+
+    def _place(self, repository: str) -> Path:
+        return self.folder / f"{repository}.git"
 
 
 def _sha(text: str) -> str:
