@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_UNCOVERED = 50
 _MOST_OLD = 0.5
-"""Beyond this share of tests that fail with and without the commit, those that pass prove nothing."""
+"""Beyond this share of tests that fail before and now, those that pass prove nothing."""
 
 
 def judge(
