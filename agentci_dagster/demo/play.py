@@ -22,7 +22,7 @@ from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import InfrastructureError, UsageError
 from agentci_dagster.domain.image import Image
 from agentci_dagster.domain.learning import Promotion
-from agentci_dagster.domain.outcome import DeployOutcome
+from agentci_dagster.domain.outcome import DeployOutcome, Ending
 from agentci_dagster.domain.rollout import Deployment, RolloutState
 from agentci_dagster.domain.trends import FailureTrends
 from agentci_dagster.instance import daemon, prepare_instance
@@ -35,6 +35,7 @@ _RATE = 40.0
 _LIMIT_S = 150.0
 """For one commit to get settled; ten times what it takes."""
 _POLL_S = 0.2
+_NEVER_IN_TRAFFIC = {Ending.SKIPPED, Ending.WITHHELD}
 _IN_TRAFFIC = {RolloutState.STEPPING, RolloutState.WATCHING, RolloutState.PROMOTING}
 
 Tell = Callable[["Played"], None]
@@ -121,7 +122,10 @@ def play(resources: Resources, tell: Tell) -> Result:
 
 
 def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[Played]:
-    """Push each commit once the one before is in traffic or settled, and none is behind that."""
+    """Push each commit once the one before is in traffic or settled.
+
+    What never comes to traffic stands in nobody's way: the next commit is pushed behind it at once.
+    """
     pushed: list[tuple[Step, CommitKey, datetime]] = []
     told = 0
     at = datetime.now(UTC).replace(microsecond=0)
@@ -129,7 +133,8 @@ def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[
         at = max(at + timedelta(seconds=1), datetime.now(UTC))
         key = CommitKey(NAME, scenario.push(step, at))
         pushed.append((step, key, datetime.now(UTC)))
-        _wait(partial(_is_out_of_the_way, resources, key), f"{key} ({step.title})")
+        if step.expected.ending not in _NEVER_IN_TRAFFIC:
+            _wait(partial(_is_out_of_the_way, resources, key), f"{key} ({step.title})")
         while told < len(pushed) and resources.ledger.outcome(pushed[told][1]) is not None:
             yield _told(resources, scenario, pushed[told], tell)
             told += 1
@@ -170,11 +175,16 @@ def _wait_for_learning(
 ) -> tuple[Promotion | None, FailureTrends | None]:
     """The last retraining and the trends that show every commit."""
 
-    def trends() -> FailureTrends | None:
-        return resources.values.find("failure_trends", FailureTrends)
+    def learnt() -> tuple[Promotion | None, FailureTrends | None]:
+        promotion = resources.values.find("champion_promotion", Promotion)
+        return promotion, resources.values.find("failure_trends", FailureTrends)
 
-    _wait(lambda: (found := trends()) is not None and found.n_commits >= n_commits, "trends")
-    return resources.values.find("champion_promotion", Promotion), trends()
+    def is_done() -> bool:
+        promotion, trends = learnt()
+        return promotion is not None and trends is not None and trends.n_commits >= n_commits
+
+    _wait(is_done, "The retraining with its trends")
+    return learnt()
 
 
 def _whole(
