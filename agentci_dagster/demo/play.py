@@ -124,7 +124,8 @@ def play(resources: Resources, tell: Tell) -> Result:
 def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[Played]:
     """Push each commit once the one before is in traffic or settled.
 
-    What never comes to traffic stands in nobody's way: the next commit is pushed behind it at once.
+    What never comes to traffic stands in nobody's way: the next commit is pushed once the sensor
+    has seen it. (What is taken off a branch before anybody looked was never there.)
     """
     pushed: list[tuple[Step, CommitKey, datetime]] = []
     told = 0
@@ -133,8 +134,9 @@ def _play_all(resources: Resources, scenario: Scenario, tell: Tell) -> Iterator[
         at = max(at + timedelta(seconds=1), datetime.now(UTC))
         key = CommitKey(NAME, scenario.push(step, at))
         pushed.append((step, key, datetime.now(UTC)))
-        if step.expected.ending not in _NEVER_IN_TRAFFIC:
-            _wait(partial(_is_out_of_the_way, resources, key), f"{key} ({step.title})")
+        is_brief = step.expected.ending in _NEVER_IN_TRAFFIC
+        is_next = _is_seen if is_brief else _is_out_of_the_way
+        _wait(partial(is_next, resources, key), f"{key} ({step.title})")
         while told < len(pushed) and resources.ledger.outcome(pushed[told][1]) is not None:
             yield _told(resources, scenario, pushed[told], tell)
             told += 1
@@ -157,6 +159,10 @@ def _told(
     played = Played(step, key, outcome, scenario.check(step, seen), pushed_at)
     tell(played)
     return played
+
+
+def _is_seen(resources: Resources, key: CommitKey) -> bool:
+    return resources.values.has("commit_diff", key)
 
 
 def _is_out_of_the_way(resources: Resources, key: CommitKey) -> bool:
