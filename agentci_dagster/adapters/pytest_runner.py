@@ -385,14 +385,14 @@ def _read_session(path: Path, nonce: str, result: SandboxResult) -> Session:
 
 
 def _check_ending(session: Session, closing: int | None, result: SandboxResult) -> None:  # noqa: C901 - one flat list of endings
-    output = f"{result.stdout_tail[-1500:]}\n{result.stderr_tail[-1500:]}".strip()
+    output = f"{result.stdout_tail[-3000:]}\n{result.stderr_tail[-3000:]}".strip()
     n_seen = len(session.outcomes)
     if result.stopped_for == "time":
         session.trouble = f"the tests did not end within the time limit ({result.seconds:.0f} s)"
     elif result.stopped_for:
         session.cheating = f"the tests were stopped by the limit on {result.stopped_for}"
     elif closing is None and result.returncode == 4:
-        session.trouble = f"pytest did not understand its command: {output[-600:]}"
+        session.trouble = f"pytest did not understand its command: {_complaint(output)}"
     elif closing is None and "No module named 'pytest'" in output:
         session.trouble = "pytest is missing from the environment"
     elif closing is None:
@@ -405,11 +405,18 @@ def _check_ending(session: Session, closing: int | None, result: SandboxResult) 
     elif closing == 3:
         session.trouble = f"pytest broke down: {output[-600:]}"
     elif closing == 4:
-        session.trouble = f"pytest did not understand its command: {output[-600:]}"
+        session.trouble = f"pytest did not understand its command: {_complaint(output)}"
     elif closing == 0 and (n_seen != session.n_collected or session.failed or session.uncollected):
         session.cheating = "exit code 0 does not agree with the tests reported"
     elif closing == 5 or (session.n_collected == 0 and not session.uncollected):
         session.trouble = "pytest found no tests in the chosen files"
+
+
+def _complaint(output: str) -> str:
+    """What pytest complains of: from its last error line on, wherever warnings pushed it to."""
+    begins = output.rfind("rror: ")
+    line = output.rfind("\n", 0, begins) + 1 if begins >= 0 else max(0, len(output) - 600)
+    return output[line : line + 600]
 
 
 def _checked_line(raw: bytes, nonce: str) -> dict[str, Any] | None:
