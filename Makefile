@@ -29,8 +29,8 @@ up: $(STAMP)
 	$(BIN)/agentci up
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not journey"
-	$(BIN)/pytest -m journey
+	$(BIN)/pytest -n 2 -m "not (journey or docker or postgres)"
+	$(BIN)/pytest -m "docker or postgres or journey"
 
 coverage: $(STAMP)
 	$(BIN)/pytest -q tests/domain --cov=agentci_dagster.domain --cov-branch \

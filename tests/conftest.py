@@ -18,12 +18,6 @@ REQUIRED = frozenset(filter(None, os.environ.get("AGENTCI_REQUIRE", "").split(",
 """Markers whose tests must run: CI names those for which it has installed the program."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("docker"):
-            item.add_marker(pytest.mark.xdist_group("docker"))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -53,9 +53,7 @@ def empty_database() -> str:
     return url
 
 
-POSTGRES = pytest.param(
-    "postgres", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
-)
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 
 
 @pytest.fixture(params=["fake", "sqlite", POSTGRES])
