@@ -17,6 +17,10 @@ COMMIT_ASSETS = (
 LEARNING_ASSETS = ("training_set", "candidate_model", "model_evaluation", "champion_promotion")
 TREND_ASSETS = ("delivery_metrics", "failure_trends")
 
+EVERY_LOOP_S = 2
+"""Interval of the sensors that are asked in every loop of the daemon. The loop takes 5 s; with an
+interval of 5 s as well, every other loop comes some milliseconds too early and passes over."""
+
 _MAX_RUNTIME_S = 3600
 """A watch is minutes; an hour means that something of ours hangs."""
 

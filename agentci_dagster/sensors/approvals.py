@@ -7,7 +7,7 @@ import dagster as dg
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.outcome import DeployOutcome, is_released_by
 from agentci_dagster.domain.plain_text import clean_text
-from agentci_dagster.jobs import COMMIT_ASSETS, deliver_commit
+from agentci_dagster.jobs import COMMIT_ASSETS, EVERY_LOOP_S, deliver_commit
 from agentci_dagster.journeys import APPROVAL
 from agentci_dagster.partitions import COMMITS, commits
 from agentci_dagster.ports import EventLog, LedgerEvent, Outcomes
@@ -17,7 +17,7 @@ _FROM_GATE_ON = COMMIT_ASSETS[COMMIT_ASSETS.index("generated_tests") :]
 
 @dg.sensor(
     job=deliver_commit,
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=EVERY_LOOP_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Continues held commits that a person has approved.",
 )

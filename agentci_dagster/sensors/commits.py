@@ -1,19 +1,14 @@
 """One sensor per repository: new commits become partitions and runs in the same tick."""
 
-from datetime import timedelta
-
 import dagster as dg
 
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.domain.watching import COMMITS_PER_TICK, WatchCursor
-from agentci_dagster.jobs import deliver_commit
+from agentci_dagster.jobs import EVERY_LOOP_S, deliver_commit
 from agentci_dagster.partitions import COMMITS, commits
 from agentci_dagster.ports import Mirror, Mirrors, Refreshed
-
-_INTERVAL = timedelta(seconds=5)
-"""The daemon's sensor loop takes 5 s; shorter intervals do nothing."""
 
 
 def commit_sensor(repository: str) -> dg.SensorDefinition:
@@ -22,7 +17,7 @@ def commit_sensor(repository: str) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"watch_{repository.replace('-', '_')}",
         job=deliver_commit,
-        minimum_interval_seconds=int(_INTERVAL.total_seconds()),
+        minimum_interval_seconds=EVERY_LOOP_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Turns every new commit of {repository} into a partition and a run.",
     )

@@ -6,13 +6,13 @@ Training is in `assets/learning.py`.
 import dagster as dg
 
 from agentci_dagster.domain.learning import LearningPolicy, training_rows
-from agentci_dagster.jobs import learn_from_outcomes
+from agentci_dagster.jobs import EVERY_LOOP_S, learn_from_outcomes
 from agentci_dagster.ports import Clock, Outcomes
 
 
 @dg.sensor(
     job=learn_from_outcomes,
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=EVERY_LOOP_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Retrains the risk model after every batch of newly mature outcomes.",
 )

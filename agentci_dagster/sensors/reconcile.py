@@ -5,6 +5,7 @@ tick itself.
 import dagster as dg
 
 from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.jobs import EVERY_LOOP_S
 from agentci_dagster.journeys import Journeys
 from agentci_dagster.ports import Clock, Leases, Outcomes
 from agentci_dagster.rollouts import Rollouts
@@ -16,7 +17,7 @@ _DIED = "the process of the run died"
 
 
 @dg.sensor(
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=EVERY_LOOP_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reverts rollouts and settles commits whose process died. Launches no runs.",
 )

@@ -7,7 +7,7 @@ import dagster as dg
 from agentci_dagster.assets.outcome import told
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.outcome import DeployOutcome
-from agentci_dagster.jobs import COMMIT_ASSETS, deliver_commit
+from agentci_dagster.jobs import COMMIT_ASSETS, EVERY_LOOP_S, deliver_commit
 from agentci_dagster.journeys import Journeys
 from agentci_dagster.ports import Clock, Outcomes
 
@@ -18,7 +18,7 @@ _BEYOND_ANALYSIS = frozenset(COMMIT_ASSETS) - {"commit_diff", "risk_score"}
 # In the tick and not by another run: a run costs seconds of imports to write one row.
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=EVERY_LOOP_S,
     description="Writes the outcome of commits that a gate stopped or an error broke.",
 )
 def settle_failed_runs(
