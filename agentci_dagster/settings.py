@@ -45,8 +45,6 @@ class TestSettings(_Section):
 
     __test__: ClassVar[bool] = False
 
-    setup: str = ""
-    command: str = "pytest"
     timeout_s: float = Field(600.0, gt=0)
     generate_budget_s: float = Field(60.0, ge=0)
     """CPU seconds for generated tests per commit; 0 writes none."""

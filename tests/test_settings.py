@@ -46,6 +46,7 @@ def test_named_file_must_exist(tmp_path: Path) -> None:
         ('[[repository]]\nurl = "x"\n', r"name: Field required"),
         ('[[repository]]\nname = "Big Shop"\nurl = "x"\n', r"line 2: repository\.name"),
         (SHOP + SHOP, r"two repositories are named shop"),
+        (SHOP + '[repository.test]\nsetup = "uv sync"\n', r"line 5: there is no setting"),
         ("x = [", r"not valid TOML"),
         ('home = "x"\n', r"AGENTCI_HOME"),
         ('llm_api_key = "x"\n', r"AGENTCI_LLM_API_KEY"),
