@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from agentci_dagster.adapters.clock import SystemClock
-from agentci_dagster.domain.errors import LeaseLostError, LedgerError
-from agentci_dagster.ports import Lease
+from agentci_dagster.domain.errors import LeaseLostError
 from agentci_dagster.rollouts.lease import LeaseKeeper
 from tests.fakes.deploy import FakeClock
-from tests.fakes.ledger import FakeLedger
+from tests.fakes.ledger import FakeLedger, FlakyLedger
+from tests.waiting import eventually
 
 TTL = timedelta(seconds=5)
-
-
-class FlakyLedger(FakeLedger):
-    """Counts renewals and may be out of reach."""
-
-    is_reachable = True
-    n_renewed = 0
-
-    def renew(self, lease: Lease, ttl: timedelta) -> Lease:
-        if not self.is_reachable:
-            raise LedgerError("The ledger is locked.")
-        self.n_renewed += 1
-        return super().renew(lease, ttl)
 
 
 def kept(ledger: FakeLedger, clock: FakeClock | SystemClock, heartbeat_s: float) -> LeaseKeeper:
     lease = ledger.acquire("environment:production", "me", "shop@1", TTL)
     assert lease is not None
     return LeaseKeeper(ledger, lease, TTL, clock, heartbeat_s)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
-def steal(ledger: FakeLedger) -> None:
-    held = ledger.held["environment:production"]
-    ledger.held[held.name] = replace(held, generation=held.generation + 1, holder="other")
 
 
 def test_thread_renews_while_the_driver_is_busy() -> None:
@@ -74,7 +46,7 @@ def test_driver_that_shows_no_life_is_not_renewed_for_ever() -> None:
 def test_loss_is_noticed_by_thread_and_driver() -> None:
     ledger = FlakyLedger(SystemClock())
     keeper = kept(ledger, SystemClock(), 0.01)
-    steal(ledger)
+    ledger.steal("environment:production", "other")
 
     eventually(lambda: not keeper._thread.is_alive())
 

@@ -538,10 +538,7 @@ def test_driver_that_lost_its_lease_stops_without_effect() -> None:
 
     def steal(_: float) -> None:
         if world.clock.monotonic() - began > 30 and world.ledger.held:
-            lease = world.ledger.held[f"environment:{ENVIRONMENT}"]
-            world.ledger.held[lease.name] = replace(
-                lease, generation=lease.generation + 1, holder="x"
-            )
+            world.ledger.steal(f"environment:{ENVIRONMENT}", "x")
 
     began = world.clock.monotonic()
     world.clock.on_sleep.append(steal)

@@ -24,10 +24,11 @@ from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 from agentci_dagster.domain.errors import RouterError
 from agentci_dagster.domain.rollout import Release
 from agentci_dagster.ports import Router
-from tests.adapters.test_process_runtime import eventually, service, stop_all
+from tests.adapters.test_process_runtime import service, stop_all
 from tests.builders import key
 from tests.fakes.deploy import FakeRouter
 from tests.serving import bundle
+from tests.waiting import eventually
 
 ENVIRONMENT = "production"
 

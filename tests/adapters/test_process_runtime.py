@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from agentci_dagster.ports import Runtime, ServicePlan
 from tests.builders import key
 from tests.fakes.deploy import Behaviour, FakeClock, FakeRuntime
 from tests.serving import COMMAND, bundle
+from tests.waiting import eventually
 
 GRACE = timedelta(seconds=1)
 ASK = timedelta(seconds=1)
@@ -76,13 +76,6 @@ def stop_all(runtime: Runtime) -> None:
     for environment in ("production", "staging"):
         for release in runtime.releases(environment):
             runtime.stop(release, timedelta(seconds=0))
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def answers(runtime: Runtime, release: Release) -> bool:

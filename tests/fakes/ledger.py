@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -32,6 +33,8 @@ class FakeLedger:
         self.generations: dict[str, int] = {}
         self.journal: dict[str, Rollout] = {}
         self.last_known_good: dict[str, Release] = {}
+        # Leases are renewed by threads; the real ledger's transactions are atomic, so these are.
+        self.lease_lock = threading.RLock()
 
     def close(self) -> None:
         """Nothing is open."""
@@ -92,30 +95,42 @@ class FakeLedger:
         return tuple(sorted(found, key=lambda outcome: (outcome.settled_at, outcome.key)))
 
     def acquire(self, name: str, holder: str, subject: str, ttl: timedelta) -> Lease | None:
-        now = self.clock.now()
-        held = self.held.get(name)
-        if held is not None and held.holder != holder and held.expires_at > now:
-            return None
-        self.generations[name] = self.generations.get(name, 0) + 1
-        self.held[name] = Lease(name, holder, self.generations[name], now + ttl, subject)
-        return self.held[name]
+        with self.lease_lock:
+            now = self.clock.now()
+            held = self.held.get(name)
+            if held is not None and held.holder != holder and held.expires_at > now:
+                return None
+            return self._give(name, holder, subject, now + ttl)
 
     def renew(self, lease: Lease, ttl: timedelta) -> Lease:
-        held = self.held.get(lease.name)
-        if held is None or held.generation != lease.generation:
-            raise LeaseLostError(f"The lease {lease.name} for {lease.subject} was taken over.")
-        self.held[lease.name] = replace(lease, expires_at=self.clock.now() + ttl)
-        return self.held[lease.name]
+        with self.lease_lock:
+            held = self.held.get(lease.name)
+            if held is None or held.generation != lease.generation:
+                raise LeaseLostError(f"The lease {lease.name} for {lease.subject} was taken over.")
+            self.held[lease.name] = replace(lease, expires_at=self.clock.now() + ttl)
+            return self.held[lease.name]
 
     def release(self, lease: Lease) -> None:
-        held = self.held.get(lease.name)
-        if held is not None and held.generation == lease.generation:
-            del self.held[lease.name]
+        with self.lease_lock:
+            held = self.held.get(lease.name)
+            if held is not None and held.generation == lease.generation:
+                del self.held[lease.name]
 
     def expired(self) -> tuple[Lease, ...]:
         now = self.clock.now()
         ran_out = (lease for lease in self.held.values() if lease.expires_at <= now)
         return tuple(sorted(ran_out, key=lambda lease: (lease.expires_at, lease.name)))
+
+    def steal(self, name: str, holder: str) -> Lease:
+        """What a taker finds after the lease ran out, without waiting for that."""
+        with self.lease_lock:
+            held = self.held[name]
+            return self._give(name, holder, held.subject, held.expires_at)
+
+    def _give(self, name: str, holder: str, subject: str, expires_at: datetime) -> Lease:
+        self.generations[name] = self.generations.get(name, 0) + 1
+        self.held[name] = Lease(name, holder, self.generations[name], expires_at, subject)
+        return self.held[name]
 
     def open(self, rollout: Rollout) -> Rollout:
         known = self.journal.get(rollout.id)
@@ -165,3 +180,19 @@ class FakeLedger:
     def _write(self, rollout: Rollout, kind: str, live: Release | None = None) -> None:
         self.journal[rollout.id] = rollout
         self.append(rollout_event(kind, rollout, live, self.clock.now()))
+
+
+class FlakyLedger(FakeLedger):
+    """Counts how often a lease is renewed, and may be out of reach."""
+
+    is_reachable = True
+    n_asked = 0
+    n_renewed = 0
+
+    def renew(self, lease: Lease, ttl: timedelta) -> Lease:
+        self.n_asked += 1
+        if not self.is_reachable:
+            raise LedgerError("The ledger is locked.")
+        renewed = super().renew(lease, ttl)
+        self.n_renewed += 1
+        return renewed
