@@ -25,6 +25,7 @@ def delivery_metrics(
     outcomes: dg.ResourceParam[Outcomes],
     clock: dg.ResourceParam[Clock],
     trend_policy: dg.ResourceParam[TrendPolicy],
+    pictures: dg.ResourceParam[Pictures],
 ) -> dg.MaterializeResult[DeliveryMetrics]:
     """The five DORA metrics over the last window, each with its counts and interval."""
     metrics = measured(outcomes.outcomes(), clock.now(), trend_policy)
@@ -35,6 +36,14 @@ def delivery_metrics(
             "window": f"{metrics.window_start:%Y-%m-%d} to {metrics.window_end:%Y-%m-%d}",
             "metrics": dg.MetadataValue.table(
                 [dg.TableRecord(dict(row)) for row in delivery_rows(metrics)], schema=_METRICS
+            ),
+            "by_day": dg.MetadataValue.md(
+                pictures.bars("Deployments per day", [(day, n) for day, n, _ in metrics.by_day])
+            ),
+            "failed_by_day": dg.MetadataValue.md(
+                pictures.bars(
+                    "Failed deployments per day", [(day, bad) for day, _, bad in metrics.by_day]
+                )
             ),
         },
     )

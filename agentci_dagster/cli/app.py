@@ -25,7 +25,12 @@ from agentci_dagster.cli import (
     why,
 )
 from agentci_dagster.cli.exits import Exit
-from agentci_dagster.domain.errors import AgentCIError, ConfigurationError, UsageError
+from agentci_dagster.domain.errors import (
+    AgentCIError,
+    ConfigurationError,
+    InfrastructureError,
+    UsageError,
+)
 from agentci_dagster.domain.plain_text import clean_text
 
 app = typer.Typer(
@@ -56,15 +61,28 @@ def run_app() -> None:
     try:
         app()
     except AgentCIError as error:
-        if "--json" in sys.argv:
-            body = {"error": error.message, "next_step": error.next_step}
-            sys.stdout.write(json.dumps(body) + "\n")
-        else:
-            # What failed may be told in the commit's own words.
-            sys.stderr.write(f"agentci: {clean_text(str(error))}\n")
+        _tell(error)
         sys.exit(_code(error))
+    except OSError as error:
+        # A full disk, a folder that may not be written: the machine's fault, told without a trace.
+        where = f" ({error.filename})" if error.filename else ""
+        failed = InfrastructureError(
+            f"The machine refused: {error.strerror or error}{where}.",
+            "look at permissions and free space there; `agentci doctor` looks at the rest",
+        )
+        _tell(failed)
+        sys.exit(_code(failed))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _tell(error: AgentCIError) -> None:
+    if "--json" in sys.argv:
+        body = {"error": error.message, "next_step": error.next_step}
+        sys.stdout.write(json.dumps(body) + "\n")
+        return
+    # What failed may be told in the commit's own words.
+    sys.stderr.write(f"agentci: {clean_text(str(error))}\n")
 
 
 def _end(number: int, _frame: object) -> None:

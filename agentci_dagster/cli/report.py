@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agentci_dagster.cli.printing import ConfigOption, JsonFlag, console, print_json
+from agentci_dagster.domain.errors import UsageError
 
 
 def report(
@@ -31,5 +32,11 @@ def report(
         trends = asdict(failure_trends(outcomes, now, policy))
         print_json({"delivery_metrics": metrics, "failure_trends": trends})
         return
-    Path(out).write_text(page(outcomes, now, policy), encoding="utf-8")
+    try:
+        Path(out).write_text(page(outcomes, now, policy), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"The report cannot be written to {out}: {error.strerror or error}.",
+            "name a file in a folder that is there with --out",
+        ) from error
     console().print(f"{out} written: {len(outcomes)} settled commits", markup=False)

@@ -66,8 +66,11 @@ def _summary(metrics: DeliveryMetrics, trends: FailureTrends, now: datetime) -> 
 
 def _delivery(metrics: DeliveryMetrics) -> str:
     rows = [tuple(row.values()) for row in delivery_rows(metrics)]
-    return "<h2>The five delivery metrics</h2>" + _table(
-        ("metric", "value", "counts", "interval"), rows
+    days = [(f"{day}, {failed} failed", float(n)) for day, n, failed in metrics.by_day]
+    return (
+        "<h2>The five delivery metrics</h2>"
+        + _table(("metric", "value", "counts", "interval"), rows)
+        + bar_chart("Deployments per day", days)
     )
 
 

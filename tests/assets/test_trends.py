@@ -27,7 +27,10 @@ def world(tmp_path: Path) -> Iterator[House]:
 
 def delivery(world: House) -> Any:
     return stage.delivery_metrics(
-        outcomes=world.ledger, clock=world.clock, trend_policy=world.trend_policy
+        outcomes=world.ledger,
+        clock=world.clock,
+        trend_policy=world.trend_policy,
+        pictures=world.pictures,
     )
 
 
@@ -49,6 +52,8 @@ def test_five_metrics_are_listed_with_their_counts(world: House) -> None:
     assert "2026-03-02" in told["window"]
     assert len(table) == 5
     assert all(row["value"] and row["counts"] for row in table)
+    assert "Deployments per day: [('2026-03-02', 9)]" in told["by_day"]
+    assert "Failed deployments per day: [('2026-03-02', 1)]" in told["failed_by_day"]
 
 
 def test_failures_are_told_by_cause_day_and_path(world: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +207,25 @@ def test_home_with_markup_in_its_name_is_shown_as_it_is(
     monkeypatch.setenv("AGENTCI_HOME", str(odd))
 
     assert f"home {odd}" in home.agentci("status").out
+
+
+def test_report_is_written_or_printed_for_programs(home: Home, tmp_path: Path) -> None:
+    withheld(home)
+    home.ledger.settle(outcome(2))
+
+    written = home.agentci("report", "--out", str(tmp_path / "r.html"))
+    printed = home.agentci("report", "--json")
+
+    assert written.code == 0
+    assert "2 settled commits" in written.out
+    assert "total([]) fails" in (tmp_path / "r.html").read_text()
+    assert printed.json["delivery_metrics"]["lead_time"]["n"] == 0
+    assert printed.json["failure_trends"]["n_commits"] == 0
+
+
+def test_report_that_cannot_be_written_names_the_file(home: Home) -> None:
+    done = home.agentci("report", "--out", "no/such/folder/r.html")
+
+    assert done.code == 2
+    assert "no/such/folder/r.html" in done.err
+    assert "--out" in done.err

@@ -92,6 +92,8 @@ def test_the_five_metrics_of_a_small_history():
     assert metrics.recovery_time == Duration(1, 20.0, 20.0)
     assert (metrics.rework_rate.numerator, metrics.rework_rate.denominator) == (1, 4)
     assert (metrics.window_start, metrics.window_end) == (NOW - timedelta(days=10), NOW)
+    assert metrics.by_day == tuple(sorted(metrics.by_day))
+    assert [sum(counts) for counts in list(zip(*metrics.by_day, strict=True))[1:]] == [4, 1]
 
 
 def test_a_release_that_never_had_traffic_is_no_deployment():

@@ -7,8 +7,9 @@ Instability: change fail rate, deployment rework rate.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from agentci_dagster.domain.outcome import CauseClass, DeployOutcome, Ending
 from agentci_dagster.domain.trends.figures import duration, rate
@@ -51,6 +52,7 @@ def delivery_metrics(
         change_fail_rate=rate(len(failed), n, least, policy.confidence),
         recovery_time=duration(recoveries, policy.min_recoveries),
         rework_rate=rate(len(rework), n, least, policy.confidence),
+        by_day=_by_day(inside, failed),
     )
 
 
@@ -74,6 +76,17 @@ def reached_traffic(outcome: DeployOutcome) -> bool:
     """Whether the release got production traffic; one that died at start never did."""
     was_watched = outcome.ending is Ending.ROLLED_BACK and outcome.stage != "deployment"
     return outcome.ending is Ending.PROMOTED or was_watched
+
+
+def _by_day(
+    inside: Sequence[DeployOutcome], failed: Sequence[DeployOutcome]
+) -> tuple[tuple[str, int, int], ...]:
+    every, bad = (Counter(_day_of(o) for o in outcomes) for outcomes in (inside, failed))
+    return tuple((day, every[day], bad[day]) for day in sorted(every))
+
+
+def _day_of(outcome: DeployOutcome) -> str:
+    return _at(outcome).astimezone(UTC).date().isoformat()
 
 
 def _at(outcome: DeployOutcome) -> datetime:

@@ -57,6 +57,8 @@ class DeliveryMetrics:
     change_fail_rate: Rate
     recovery_time: Duration
     rework_rate: Rate
+    by_day: tuple[tuple[str, int, int], ...] = ()
+    """ISO day, deployments, those of them that failed; days without a deployment are left out."""
 
 
 @dataclass(frozen=True, slots=True)
