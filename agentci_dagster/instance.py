@@ -108,9 +108,10 @@ def daemon_state(home: Path) -> str:
     """`running`, `died` (its state file is left, its process is not) or `not running`."""
     try:
         state = json.loads((home / _STATE).read_text())
-    except (OSError, ValueError):
+        process_id, ticks = int(state["daemon"]), state["ticks"]
+    except (OSError, ValueError, KeyError, TypeError):
         return "not running"
-    return "running" if _ticks(int(state["daemon"])) == state["ticks"] else "died"
+    return "running" if _ticks(process_id) == ticks else "died"
 
 
 def _ticks(pid: int) -> int | None:

@@ -168,7 +168,7 @@ class Resources:
         """The router, which is the source of request events too."""
         from agentci_dagster.adapters.haproxy_router import HaproxyRouter
 
-        ports = {r.deploy.environment: r.deploy.port for r in self.settings.repository}
+        ports = {r.deploy.environment: r.deploy.port for r in self.settings.repository if r.service}
         return HaproxyRouter(self.settings.home / "environments", ports)
 
     @cached_property

@@ -21,6 +21,7 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -66,6 +67,22 @@ class ServiceSettings(_Section):
     """Folder of SQL files, for the check that no query asks for a column which nothing creates."""
     variables: dict[str, str] = Field(default_factory=dict)
     probes: tuple[str, ...] = ()
+
+    @field_validator("command", "migrate")
+    @classmethod
+    def _can_be_split(cls, command: str) -> str:
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"it cannot be split into arguments ({error})") from error
+        return command
+
+    @field_validator("command")
+    @classmethod
+    def _is_a_command(cls, command: str) -> str:
+        if not command.strip():
+            raise ValueError("it is empty; leave [repository.service] out for a library")
+        return command
 
 
 class DeploySettings(_Section):
@@ -122,6 +139,8 @@ class Settings(_Section):
     """Everything that a user can set."""
 
     home: Path
+    file: Path | None = None
+    """The `agentci.toml` that was read; None when there was none."""
     repository: tuple[RepositorySettings, ...] = ()
     policy: PolicySettings = PolicySettings()
     llm: LlmSettings | None = None
@@ -130,10 +149,14 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
-        names = [r.name for r in self.repository]
-        doubled = sorted({n for n in names if names.count(n) > 1})
+        # Sensors are named by words, which have no hyphen: a-b and a_b would be one.
+        names = [r.name.replace("-", "_") for r in self.repository]
+        doubled = [
+            r.name for r, n in zip(self.repository, names, strict=True) if names.count(n) > 1
+        ]
         if doubled:
-            raise ValueError(f"two repositories are named {', '.join(doubled)}")
+            alike = ", ".join(sorted(set(doubled)))
+            raise ValueError(f"two repositories are named {alike} (a hyphen counts as _)")
         homes = [r.deploy.environment for r in self.repository if r.service]
         shared = sorted({e for e in homes if homes.count(e) > 1})
         if shared:
@@ -227,14 +250,21 @@ def load_settings(path: Path | None = None, home: Path | None = None) -> Setting
     candidates = [named] if named else [home / CONFIG_NAME, Path.cwd() / CONFIG_NAME]
     found = next((c for c in candidates if c.is_file()), None)
     if named and found is None:
-        raise ConfigurationError(f"There is no {named}.", "agentci init, or correct --config")
-    text = _read(found) if found else ""
-    return parse_settings(text, home=home, source=str(found or "defaults"))
+        raise ConfigurationError(
+            f"There is no {named}.", "correct --config, or begin with agentci.toml.example"
+        )
+    if found is None:
+        return parse_settings("", home=home, source="defaults")
+    file = found.absolute()
+    settings = parse_settings(_read(file), home=home, source=str(file), folder=file.parent)
+    return settings.model_copy(update={"file": file})
 
 
-def parse_settings(text: str, *, home: Path, source: str = CONFIG_NAME) -> Settings:
-    """Validate the text of an `agentci.toml`; relative repository paths are relative to its
-    folder.
+def parse_settings(
+    text: str, *, home: Path, source: str = CONFIG_NAME, folder: Path | None = None
+) -> Settings:
+    """Validate the text of an `agentci.toml`; relative paths in it are relative to `folder`, by
+    default the working folder.
     """
     try:
         stated = tomllib.loads(text)
@@ -242,6 +272,8 @@ def parse_settings(text: str, *, home: Path, source: str = CONFIG_NAME) -> Setti
         raise ConfigurationError(
             f"{source} is not valid TOML: {error}.", "correct that line"
         ) from error
+    if "file" in stated:
+        raise ConfigurationError(f"{source}: there is no setting 'file'.", "take it out")
     for reserved in ("home", "llm_api_key"):
         if reserved in stated:
             raise ConfigurationError(
@@ -255,11 +287,12 @@ def parse_settings(text: str, *, home: Path, source: str = CONFIG_NAME) -> Setti
         raise ConfigurationError(
             _explain(error, text, source), "correct it and try again"
         ) from error
-    folder = Path(source).parent if Path(source).is_file() else Path.cwd()
+    folder = folder or Path.cwd()
     repositories = tuple(
         r.model_copy(update={"url": _absolute(r.url, folder)}) for r in settings.repository
     )
-    return settings.model_copy(update={"repository": repositories})
+    ledger = LedgerSettings(url=_absolute_file(settings.ledger.url, folder))
+    return settings.model_copy(update={"repository": repositories, "ledger": ledger})
 
 
 def _read(path: Path) -> str:
@@ -272,6 +305,13 @@ def _read(path: Path) -> str:
 def _absolute(url: str, folder: Path) -> str:
     is_address = "://" in url or re.match(r"[^/]+@[^/]+:", url)
     return url if is_address else str((folder / Path(url).expanduser()).resolve())
+
+
+def _absolute_file(url: str, folder: Path) -> str:
+    """A SQLite address whose file does not depend on where a process was started."""
+    scheme, sign, path = url.partition(":///")
+    is_relative = scheme.startswith("sqlite") and sign and not path.startswith(("/", ":"))
+    return f"{scheme}:///{folder.absolute() / path}" if is_relative and path else url
 
 
 def _explain(error: ValidationError, text: str, source: str) -> str:

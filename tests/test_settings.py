@@ -31,6 +31,30 @@ def test_file_in_home_is_found_and_its_paths_are_relative_to_it(tmp_path: Path) 
     assert settings.of("shop").url == str((tmp_path / "../shop").resolve())
 
 
+def test_file_of_the_working_folder_is_remembered_wherever_others_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "agentci.toml").write_text(SHOP + '[ledger]\nurl = "sqlite:///memory/l.db"\n')
+    monkeypatch.chdir(tmp_path)
+
+    found = load_settings(home=tmp_path / "home")
+    named = load_settings(Path("agentci.toml"), home=tmp_path / "home")
+
+    assert found == named
+    assert found.file == tmp_path / "agentci.toml"
+    assert found.ledger_url == f"sqlite:///{tmp_path / 'memory' / 'l.db'}"
+    assert found.of("shop").url == str((tmp_path / "../shop").resolve())
+
+
+@pytest.mark.parametrize(
+    "url", ["", "sqlite:///:memory:", "sqlite:////var/l.db", "postgresql://h/x"]
+)
+def test_other_addresses_of_the_ledger_are_left_as_they_are(url: str) -> None:
+    settings = parse_settings(f'[ledger]\nurl = "{url}"\n', home=HOME)
+
+    assert settings.ledger.url == url
+
+
 def test_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"There is no .*absent\.toml"):
         load_settings(tmp_path / "absent.toml", home=tmp_path)
@@ -46,6 +70,10 @@ def test_named_file_must_exist(tmp_path: Path) -> None:
         ('[[repository]]\nurl = "x"\n', r"name: Field required"),
         ('[[repository]]\nname = "Big Shop"\nurl = "x"\n', r"line 2: repository\.name"),
         (SHOP + SHOP, r"two repositories are named shop"),
+        (SHOP + SHOP.replace("shop", "a-b") + SHOP.replace("shop", "a_b"), r"named a-b, a_b"),
+        (SHOP + '[repository.service]\ncommand = "uvicorn \'shop"\n', r"line 5: .*cannot be split"),
+        (SHOP + '[repository.service]\ncommand = " "\n', r"line 5: .*it is empty"),
+        ('file = "x"\n', r"no setting 'file'"),
         (SHOP + '[repository.test]\nsetup = "uv sync"\n', r"line 5: there is no setting"),
         ("x = [", r"not valid TOML"),
         ('home = "x"\n', r"AGENTCI_HOME"),

@@ -187,5 +187,7 @@ def _missing(asset: str, key: CommitKey | None) -> UsageError:
             f"materialise {asset} in the Dagster UI (`agentci up`)",
         )
     return UsageError(
-        f"There is no value of {asset} for {key}.", f"agentci run {key.sha} --until {asset}"
+        f"There is no value of {asset} for {key}.",
+        f"agentci why {key.sha[:12]}, or agentci run {key.sha} --repo {key.repository} "
+        f"--until {asset}",
     )

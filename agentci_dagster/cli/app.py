@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import traceback
 
 import typer
 
@@ -74,6 +75,10 @@ def run_app() -> None:
         sys.exit(_code(failed))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # noqa: BLE001 - the last door: a fault of ours must not end with 1
+        sys.stderr.write(clean_text(traceback.format_exc()) + "\n")
+        sys.stderr.write("agentci: this is a fault of AgentCI; please report the lines above.\n")
+        sys.exit(Exit.INFRASTRUCTURE)
 
 
 def _tell(error: AgentCIError) -> None:

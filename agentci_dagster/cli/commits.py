@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from agentci_dagster.domain.diff import CommitKey
     from agentci_dagster.resources import Resources
 
+_WHOLE = re.compile(r"[a-z0-9][a-z0-9_-]*@[0-9a-f]{40}")
 _PART = re.compile(r"(?:(?P<repository>[a-z0-9][a-z0-9_-]*)@)?(?P<sha>[0-9a-f]{4,40})")
 
 
@@ -36,7 +37,9 @@ def _stored(resources: Resources, repository: str | None, sha: str) -> list[Comm
 
     folder = resources.settings.values_folder / "commit_diff"
     files = folder.glob(f"{repository or '*'}/{sha}*.json")
-    keys = {CommitKey(file.parent.name, file.stem) for file in files}
+    names = (f"{file.parent.name}@{file.stem}" for file in files)
+    # What somebody else has put there names no commit.
+    keys = {CommitKey.parse(name) for name in names if _WHOLE.fullmatch(name)}
     keys |= {
         outcome.key
         for outcome in resources.ledger.outcomes(repository=repository)

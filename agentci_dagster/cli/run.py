@@ -117,4 +117,11 @@ def _address(repo: str) -> str:
     path = Path(repo).expanduser().resolve()
     if not path.is_dir():
         raise UsageError(f"There is no repository at {repo!r}.", "give --repo a folder or address")
-    return str(path.parent if path.name == ".git" else path)
+    for folder in (path, *path.parents):
+        if (folder / ".git").exists():
+            return str(folder)
+        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+            return str(folder.parent if folder.name == ".git" else folder)
+    raise UsageError(
+        f"{path} is not in a git repository.", "give --repo a folder or address of one"
+    )

@@ -39,6 +39,7 @@ def show(
     config: ConfigOption = "",
 ) -> None:
     """Show what an asset holds for a commit."""
+    from agentci_dagster.adapters.json_values import as_plain
     from agentci_dagster.cli.wiring import open_resources
 
     if asset not in (*PER_COMMIT, *SHARED):
@@ -48,4 +49,10 @@ def show(
         raise UsageError(f"{asset} is made for each commit.", f"agentci show {asset} SHA")
     resources = open_resources(config)
     key = find_commit(resources, rev) if asset in PER_COMMIT else None
+    if asset == "deploy_outcome" and key is not None:
+        # However a run ended, its outcome stands in the ledger; the stored value is of good ends.
+        outcome = resources.ledger.outcome(key)
+        if outcome is not None:
+            print_json(as_plain(outcome))
+            return
     print_json(json.loads(resources.values.text(asset, key)))

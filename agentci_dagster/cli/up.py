@@ -26,8 +26,9 @@ def up(
             "write an agentci.toml (see agentci.toml.example), or run agentci demo first",
         )
     environment = instance.prepare_instance(settings.home)
-    if config:
-        environment["AGENTCI_CONFIG"] = config
+    if settings.file:
+        # Daemon and UI work in another folder than the person who starts them.
+        environment["AGENTCI_CONFIG"] = str(settings.file)
     workspace = str(settings.home / "dagster" / "workspace.yaml")
     arguments = ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", workspace]
     with instance.daemon(settings.home, environment) as daemon:

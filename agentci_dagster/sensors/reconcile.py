@@ -5,6 +5,8 @@ tick itself.
 import dagster as dg
 
 from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.domain.errors import InfrastructureError
+from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.jobs import EVERY_LOOP_S
 from agentci_dagster.journeys import Journeys
 from agentci_dagster.ports import Clock, Leases, Outcomes
@@ -30,8 +32,15 @@ def reconcile(
     outcomes: dg.ResourceParam[Outcomes],
     clock: dg.ResourceParam[Clock],
 ) -> dg.SkipReason:
-    """Traffic first, then the books."""
-    mended = rollouts.reconcile(catalogue.services)
+    """Traffic first, then the books. An environment that cannot be mended now keeps nobody else
+    waiting.
+    """
+    mended, troubles = 0, []
+    for service in catalogue.services:
+        try:
+            mended += len(rollouts.reconcile((service,)))
+        except (InfrastructureError, OSError) as error:
+            troubles.append(f"{service.environment}: {error}")
     died = [lease for lease in leases.expired() if lease.name.startswith(RUN_LEASE)]
     for lease in died:
         run_id = lease.name.removeprefix(RUN_LEASE)
@@ -44,7 +53,11 @@ def reconcile(
             outcome = journeys.conclude(key, clock.now(), run_id=run_id, error=_DIED, branch=branch)
             settle(context.instance, outcomes, outcome)
         leases.release(lease)
-    return dg.SkipReason(f"{len(mended)} rollouts put right, {len(died)} dead runs settled.")
+    if troubles:
+        raise InfrastructureError(
+            clean_text("; ".join(troubles), 2_000), "the next tick tries again; agentci doctor"
+        )
+    return dg.SkipReason(f"{mended} rollouts put right, {len(died)} dead runs settled.")
 
 
 def _branch(run: dg.DagsterRun | None) -> str:

@@ -168,7 +168,9 @@ def test_a_table_is_stored_as_parquet(files):
 def test_a_missing_value_names_the_asset_and_the_command(files):
     import pandas as pd
 
-    with pytest.raises(UsageError, match=f"agentci run {key(1).sha} --until risk_score"):
+    with pytest.raises(
+        UsageError, match=f"agentci run {key(1).sha} --repo shop --until risk_score"
+    ):
         files.load("risk_score", Inner, key(1))
     with pytest.raises(UsageError, match="no value of delivery_metrics"):
         files.load("delivery_metrics", Inner)

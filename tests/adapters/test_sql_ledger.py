@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from agentci_dagster.adapters.json_values import dump_json
 from agentci_dagster.adapters.sql_ledger import SqlLedger, tables
+from agentci_dagster.adapters.sql_ledger.database import Database
 from agentci_dagster.domain.errors import ConfigurationError, LedgerError
 from agentci_dagster.domain.rollout import RolloutState
 from agentci_dagster.ports import LedgerEvent
@@ -282,6 +284,39 @@ def test_a_wrong_address_is_a_configuration_error_that_does_not_repeat_it():
         SqlLedger("secret-password@nowhere")
 
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["mysql+pymysql://root@h/x", "oracle://h/x"])
+def test_database_that_is_not_supported_is_refused_at_once(url):
+    with pytest.raises(
+        ConfigurationError, match=r"cannot be kept in (mysql|oracle).*sqlite:///PATH"
+    ):
+        Database(url)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_usual_spellings_of_postgresql_are_understood(scheme):
+    assert Database(f"{scheme}://me:hush@h/x").name == "postgresql+psycopg2://me:***@h/x"
+
+
+def test_driver_that_is_not_installed_is_named(tmp_path):
+    ledger = SqlLedger("postgresql+asyncpg2://me:hush@h/x")
+
+    with pytest.raises(
+        ConfigurationError, match=r"not installed.*agentci-dagster\[postgres\]"
+    ) as error:
+        ledger.events()
+    assert "hush" not in str(error.value)
+
+
+def test_ledger_of_a_newer_version_is_left_alone(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    SqlLedger(url).append(event())
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database, database:
+        database.execute("update agentci_schema_version set version_num = '9999'")
+
+    with pytest.raises(LedgerError, match=r"newer agentci-dagster \(schema 9999.*upgrade"):
+        SqlLedger(url).events()
 
 
 def test_errors_hide_the_password():

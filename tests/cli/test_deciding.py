@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from agentci_dagster.domain.causes import CauseClass
 from agentci_dagster.domain.outcome import Ending
-from tests.builders import key, outcome, sha
+from tests.builders import diff, key, outcome, sha
 from tests.cli.conftest import Home
 
 SERVICE = '[[repository]]\nname = "shop"\nurl = "x"\n[repository.service]\ncommand = "serve"\n'
@@ -33,6 +36,55 @@ def test_words_for_people(home: Home) -> None:
 
     assert f"{key()} approved by" in home.agentci("approve", sha(), "--reason", "x").out
     assert f"{key()} rejected by" in home.agentci("reject", sha(), "--reason", "x").out
+
+
+def test_rejected_commit_is_settled_and_cannot_be_approved_any_more(home: Home) -> None:
+    home.ledger.settle(outcome(1, Ending.WITHHELD, stage="risk_score"))
+
+    home.agentci("reject", sha(), "--reason", "too much at once")
+
+    settled = home.ledger.outcome(key())
+    assert settled is not None
+    assert (settled.ending, settled.cause, settled.label) == (
+        Ending.REJECTED, CauseClass.REJECTED, None,
+    )  # fmt: skip
+    assert "too much at once" in home.agentci("why", sha()).out
+    done = home.agentci("approve", sha(), "--reason", "after all")
+    assert done.code == 2
+    assert "was rejected already" in done.err
+    assert len(home.ledger.events(kind="approval")) == 1
+
+
+@pytest.mark.parametrize("ending", [Ending.PROMOTED, Ending.ROLLED_BACK])
+def test_settled_commit_waits_for_nobody(home: Home, ending: Ending) -> None:
+    home.ledger.settle(outcome(1, ending))
+
+    done = home.agentci("approve", sha(), "--reason", "x")
+
+    assert done.code == 2
+    assert f"was {ending.value} already" in done.err
+    assert "Next: agentci why" in done.err
+
+
+def test_what_follows_a_decision_is_said(home: Home) -> None:
+    home.values.store("commit_diff", diff(n=2), key(2))
+    home.ledger.settle(outcome(1, Ending.WITHHELD, stage="risk_score"))
+
+    assert "agentci up" in home.agentci("approve", sha(), "--reason", "x").out
+    assert "when it comes to its gate" in home.agentci("approve", sha(2), "--reason", "x").out
+
+
+def test_user_without_a_name_is_known_by_number(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    home.ledger.settle(outcome(1, Ending.WITHHELD, stage="risk_score"))
+
+    done = home.agentci("approve", sha(), "--reason", "x", "--json")
+
+    assert done.json["by"] == "uid:54321"
 
 
 def test_decision_needs_a_reason(home: Home) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentci_dagster.adapters.sql_ledger import SqlLedger
 from agentci_dagster.cli.show import PER_COMMIT, SHARED
 from agentci_dagster.domain.causes import CauseClass
 from agentci_dagster.domain.diff import CommitKey
@@ -229,3 +230,44 @@ def test_report_that_cannot_be_written_names_the_file(home: Home) -> None:
     assert done.code == 2
     assert "no/such/folder/r.html" in done.err
     assert "--out" in done.err
+
+
+def test_outcome_of_a_commit_that_a_gate_stopped_is_shown(home: Home) -> None:
+    withheld(home)
+
+    done = home.agentci("show", "deploy_outcome", sha())
+
+    assert done.code == 0
+    assert done.json["ending"] == "withheld"
+
+
+def test_foreign_folder_among_the_values_names_no_commit(home: Home) -> None:
+    foreign = home.folder / "values" / "commit_diff" / "Weird"
+    foreign.mkdir(parents=True)
+    (foreign / "abcd.json").write_text("{}")
+
+    done = home.agentci("why", "abcd")
+
+    assert done.code == 2
+    assert "No commit 'abcd'" in done.err
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"daemon": "x", "ticks": 1}'])
+def test_state_file_of_somebody_else_is_no_daemon(home: Home, text: str) -> None:
+    (home.folder / "up.json").write_text(text)
+
+    assert "daemon not running" in home.agentci("status").out
+
+
+def test_fault_of_ours_is_never_the_commits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError("unheard of\x1b[2J")
+
+    monkeypatch.setattr(SqlLedger, "outcomes", broken)
+
+    done = home.agentci("report")
+
+    assert done.code == 4
+    assert "unheard of" in done.err
+    assert "a fault of AgentCI" in done.err
+    assert is_harmless(done)

@@ -101,13 +101,23 @@ def test_wrong_use_names_cause_and_next_step(
     assert said in done.err
 
 
-def test_folder_that_is_no_repository_is_no_fault_of_a_commit(home: Home, tmp_path: Path) -> None:
+def test_folder_that_is_no_repository_is_a_wrong_use(home: Home, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     done = home.agentci("run", "--repo", str(tmp_path / "empty"))
 
-    assert done.code in {2, 4}
-    assert "Next:" in done.err
+    assert done.code == 2
+    assert "is not in a git repository. Next: give --repo" in done.err
+
+
+def test_folder_inside_a_repository_stands_for_it(home: Home, library: Repository) -> None:
+    inside = library.folder / "shop" / "deep"
+    inside.mkdir(parents=True)
+
+    done = home.agentci("run", "--repo", str(inside), "--until", "commit_diff", "--json")
+
+    assert done.code == 0
+    assert done.json["commit"].startswith("cart@")
 
 
 def test_two_repositories_of_one_name_are_kept_apart(home: Home, tmp_path: Path) -> None:

@@ -77,30 +77,35 @@ KINDS = {
         shop/cart.py src/main.go lib/x.rb app/page.tsx cmd/main.rs docs/conf.py docs/ext/plugin.py docs/site/app.js
         examples/demo.py noxfile.py src/click/testing.py index.html templates/mail.j2 run.sh README.py install.sh
         news/views.py docs/index.html src/Latest.java src/contest.py attestation.py queries/select.sql
+        services/ab_test/views.py shop/ab_tests/rules.py
     """,
     FileKind.TEST: """
         tests/test_cart.py test_cart.py cart_test.py conftest.py shop/tests.py pkg/x_test.go src/x.spec.ts
         src/__tests__/x.js spec/cart_spec.rb src/test/java/FooTest.java CartTest.java TestCart.kt CartIT.java
         tests/data/big.json tests/requirements.txt e2e/login.cy.ts tests/README.md tests/Dockerfile features/a.feature
         testing/test_x.py my-tests/x.py pytest.ini Tests/CartTests.cs testdata/x.golden test/models/user_test.exs
+        specs/cart.rb unit_tests/x.json src/test/resources/db/migration/V1__x.sql
     """,
     FileKind.DOCS: """
         README.md README readme.rst README.txt CHANGELOG.md CHANGES.rst docs/index.md docs/a/b.rst docs/notes.txt
         docs/img/x.png LICENSE LICENSE.txt CONTRIBUTING.md AGENTS.md packages/core/docs/x.md src/pkg/README.md
         .github/PULL_REQUEST_TEMPLATE.md .github/ISSUE_TEMPLATE/bug.yml CODEOWNERS HISTORY.md newsfragments/12.bugfix.rst
         news/12.md man/tool.1 CITATION.cff AUTHORS docs/migrations/v2.md
+        libs/a/LICENSE libs/a/CHANGELOG.rst readme_de.md NOTICE.txt
     """,
     FileKind.DEPENDENCY: """
         requirements.txt requirements-dev.txt requirements/base.in docs/requirements.txt constraints.txt pyproject.toml
         setup.py setup.cfg uv.lock poetry.lock Pipfile.lock package.json package-lock.json yarn.lock pnpm-lock.yaml
         go.mod go.sum Cargo.toml Cargo.lock pom.xml build.gradle.kts Gemfile.lock composer.lock shop.csproj mix.lock
         pubspec.yaml .gitmodules environment.yml web/package.json .python-version flake.lock gradle/libs.versions.toml
+        smoke-test/requirements.txt load_tests/pyproject.toml
     """,
     FileKind.MIGRATION: """
         migrations/0001_initial.sql shop/migrations/0002_price.py migrations/__init__.py alembic/versions/ab12_x.py
         alembic.ini db/migrate/20240101_add.rb prisma/migrations/1/migration.sql prisma/schema.prisma
         src/main/resources/db/migration/V1__init.sql db/schema.rb sql/V2_1__x.sql schema.sql 001.up.sql
         db/changelog/1.xml versions/0123456789ab_add.py drizzle/0001.sql
+        shop/migrations/0002_add_ab_test.py alembic/versions/ab12_create_load_test.py
     """,
     FileKind.CI: """
         .github/workflows/ci.yml .github/actions/x/action.yml .gitlab-ci.yml Jenkinsfile .circleci/config.yml
@@ -110,16 +115,19 @@ KINDS = {
     FileKind.CONTAINER: """
         Dockerfile Dockerfile.dev docker/api.Dockerfile Containerfile compose.yaml docker-compose.prod.yml .dockerignore
         charts/shop/templates/x.yaml helm/values.yaml k8s/deploy.yaml kustomization.yaml docker-entrypoint.sh Procfile
-        values-prod.yaml skaffold.yaml
+        values-prod.yaml skaffold.yaml load_test/Dockerfile
     """,
     FileKind.CONFIGURATION: """
         config.toml settings.ini app.yaml .env .env.production conf/app.json Makefile tox.ini nginx.conf .flake8
         terraform/main.tf appsettings.json logging.cfg mkdocs.yml webpack.config.js .eslintrc.json CMakeLists.txt
         src/main/resources/application.properties tsconfig.json
+        deploy/specs/prod.yaml
     """,
     FileKind.OTHER: """
         shop/prompts/system.md shop/data/words.txt logo.png data.csv shop/static/x.svg robots.txt src/pkg/py.typed
         content/post.md .gitignore install release todo.bin static/security.txt shop/help.rst news/data.json docs/x.mdx.bin
+        shop/templates/email/notice_overdue.txt app/templates/license_expired.txt app/locale/copyright.txt
+        shop/changes_email.txt shop/readme_prompt.md mypkg/authors app/license.txt
     """,
 }
 

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from agentci_dagster.domain.diff import CommitKey
+from agentci_dagster.domain.errors import InfrastructureError, RouterError
 from agentci_dagster.domain.outcome import CauseClass, Ending
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.sensors.reconcile import reconcile
@@ -114,6 +115,25 @@ def test_run_that_the_instance_does_not_know_is_settled_all_the_same(world: Hous
     tick(world)
 
     assert world.ledger.settled[commit].ending is Ending.INFRASTRUCTURE
+
+
+def test_environment_that_cannot_be_mended_keeps_no_dead_run_waiting(
+    world: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = world.push()
+    started(world, commit)
+    world.clock.sleep(9)
+
+    def broken(*_: object) -> tuple[()]:
+        raise RouterError("HAProxy does not start.")
+
+    monkeypatch.setattr(world.rollouts, "reconcile", broken)
+
+    with pytest.raises(InfrastructureError, match=r"production: HAProxy does not start"):
+        tick(world)
+
+    assert world.ledger.settled[commit].ending is Ending.INFRASTRUCTURE
+    assert world.ledger.held == {}
 
 
 def test_dead_rollout_is_reverted_and_the_live_release_serves_on(world: House) -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from agentci_dagster.adapters.sql_ledger.tables import SCHEMA_VERSION, VERSION_TABLE, chain_head
 from agentci_dagster.domain.errors import ConfigurationError, LedgerError
 
 T = TypeVar("T")
+
+_ADDRESSES = "set [ledger] url to sqlite:///PATH or postgresql+psycopg2://USER@HOST/NAME"
 
 _MIGRATION_LOCK = 0x41474349
 """Number of PostgreSQL's advisory lock around migrations ("AGCI")."""
@@ -35,9 +37,14 @@ class Database:
             self._url = make_url(url)
         except ArgumentError as error:
             raise ConfigurationError(
-                "The ledger's address is not a database address.",
-                "set [ledger] url to sqlite:///PATH or postgresql+psycopg2://USER@HOST/NAME",
+                "The ledger's address is not a database address.", _ADDRESSES
             ) from error
+        if self._url.drivername in {"postgres", "postgresql"}:
+            self._url = self._url.set(drivername="postgresql+psycopg2")
+        if self._url.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise ConfigurationError(
+                f"The ledger cannot be kept in {self._url.get_backend_name()}.", _ADDRESSES
+            )
         self._wait_s = wait_s
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -107,7 +114,13 @@ class Database:
 
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self._url, pool_pre_ping=True, pool_size=3)
+            try:
+                return create_engine(self._url, pool_pre_ping=True, pool_size=3)
+            except (ImportError, NoSuchModuleError) as error:
+                raise ConfigurationError(
+                    f"The driver for the ledger {self.name} is not installed: {error}.",
+                    f"pip install 'agentci-dagster[postgres]', or {_ADDRESSES}",
+                ) from error
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
@@ -118,8 +131,15 @@ class Database:
         return engine
 
     def _migrate(self, engine: Engine) -> None:
-        if _version(engine) == SCHEMA_VERSION:
+        version = _version(engine)
+        if version == SCHEMA_VERSION:
             return
+        if version is not None and version > SCHEMA_VERSION:
+            raise LedgerError(
+                f"The ledger {self.name} was written by a newer agentci-dagster (schema {version}, "
+                f"this one knows {SCHEMA_VERSION}).",
+                "upgrade agentci-dagster",
+            )
         if self.is_sqlite:
             # The mode is kept in the file; it cannot be changed inside a transaction.
             with engine.connect() as connection:

@@ -173,9 +173,16 @@ _MIGRATION = re.compile(
     re.VERBOSE,
 )
 _TEST_FOLDER = re.compile(
-    r"testing/.+|(.*/)?(tests?|__tests__|specs?|e2e|cypress|playwright|[^/]+[._-]tests?|integrationtest"
+    r"testing/.+|(.*/)?(tests?|__tests__|e2e|cypress|playwright|integrationtest"
     r"|androidtest|__mocks__|__snapshots__|testdata|unittests?|features/steps)/.+"
 )
+# A folder whose name only speaks of tests may hold what ships (`services/ab_test/`) or what runs
+# (`deploy/specs/`): these count where nothing that asks for more care claims the file.
+_TEST_LIKE_FOLDER = re.compile(
+    r"(.*/)?(spec|(unit|integration|functional|acceptance|system|smoke|regression|contract|api|ui"
+    r"|perf|performance|load)[._-]tests?|[^/]+-tests)/.+"
+)
+_SPECS_FOLDER = re.compile(r"(.*/)?specs/.+")
 _TEST_FILE = re.compile(
     r"""(.*/)?(
         test_[^/]+\.pyw? | [^/]+_tests?\.py | tests\.py | conftest\.py
@@ -197,10 +204,15 @@ _DOCS_FOLDER = re.compile(
 _DOCS_IN_FOLDER = re.compile(
     r".*\.(md|markdown|rst|adoc|asciidoc|txt|png|jpe?g|gif|svg|webp|ico|pdf|drawio|puml|dot|bib|[1-8])"
 )
-_DOCS_NAME = re.compile(
-    r"(.*/)?(read[_-]?me|change(s|log)|authors|contributors|contributing|code[_-]of[_-]conduct|licen[sc]e|copying"
+# At the root these are for people; deeper, `templates/license_expired.txt` is what a program reads.
+_DOCS_NAME_AT_ROOT = re.compile(
+    r"(read[_-]?me|change(s|log)|authors|contributors|contributing|code[_-]of[_-]conduct|licen[sc]e|copying"
     r"|copyright|notice)([._-][a-z_-]+)?(\.(md|markdown|rst|adoc|asciidoc|txt))?"
     r"|(history|news|maintainers|thanks|credits|todo|acknowledge?ments)(\.txt)?|citation\.cff"
+)
+_DOCS_NAME_DEEPER = re.compile(
+    r".*/((readme|changelog|contributing|authors|code[_-]of[_-]conduct|licen[sc]e)"
+    r"\.(md|markdown|rst|adoc|asciidoc)|readme|licen[sc]e|copying)"
 )
 _GITHUB_PROSE = re.compile(
     r"\.(github|gitlab)/.+\.(md|markdown|rst|txt)|\.github/(issue_template/.+|funding\.yml)|(.*/)?codeowners"
@@ -265,7 +277,8 @@ def _is_docs(_: str, lower: str) -> bool:
     if _DOCS_FOLDER.fullmatch(lower):
         return _DOCS_IN_FOLDER.fullmatch(lower) is not None
     at_root = "/" not in lower and language_of(lower) in _PROSE
-    named = _DOCS_NAME.fullmatch(lower) or _GITHUB_PROSE.fullmatch(lower)
+    names = (_DOCS_NAME_AT_ROOT, _DOCS_NAME_DEEPER, _GITHUB_PROSE)
+    named = next(filter(None, (name.fullmatch(lower) for name in names)), None)
     return at_root or named is not None or _NEWS_FRAGMENT.fullmatch(lower) is not None
 
 
@@ -278,7 +291,9 @@ def _is_configuration(_: str, lower: str) -> bool:
 def _is_test(path: str, lower: str) -> bool:
     if _TEST_FILE.fullmatch(lower) or _TEST_CLASS.fullmatch(path):
         return True
-    return _TEST_FOLDER.fullmatch(lower) is not None
+    if _SPECS_FOLDER.fullmatch(lower):
+        return language_of(lower) in _CODE
+    return _TEST_LIKE_FOLDER.fullmatch(lower) is not None
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[str, str], bool]:
@@ -288,10 +303,11 @@ def _matches(pattern: re.Pattern[str]) -> Callable[[str, str], bool]:
 # In this order; the first that holds decides.
 _RULES: tuple[tuple[FileKind, Callable[[str, str], bool]], ...] = (
     (FileKind.CI, _matches(_CI)),
-    (FileKind.TEST, _is_test),
+    (FileKind.TEST, _matches(_TEST_FOLDER)),
     (FileKind.DEPENDENCY, _matches(_DEPENDENCY)),
     (FileKind.DOCS, _is_docs),
     (FileKind.MIGRATION, _matches(_MIGRATION)),
     (FileKind.CONTAINER, _matches(_CONTAINER)),
+    (FileKind.TEST, _is_test),
     (FileKind.CONFIGURATION, _is_configuration),
 )

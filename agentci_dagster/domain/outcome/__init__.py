@@ -10,6 +10,8 @@ from agentci_dagster.domain.outcome.values import (
     StageTime,
     is_released_by,
     is_settled_for_good,
+    rejected,
+    waits_for_approval,
 )
 
 __all__ = [
@@ -21,5 +23,7 @@ __all__ = [
     "conclude",
     "is_released_by",
     "is_settled_for_good",
+    "rejected",
     "reverted_sha",
+    "waits_for_approval",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -80,7 +80,7 @@ def is_settled_for_good(outcome: DeployOutcome) -> bool:
     An infrastructure ending says nothing about the commit, and a commit withheld for a person's
     approval waits: both may still become something else.
     """
-    return outcome.ending is not Ending.INFRASTRUCTURE and not _waits_for_approval(outcome)
+    return outcome.ending is not Ending.INFRASTRUCTURE and not waits_for_approval(outcome)
 
 
 def is_released_by(outcome: DeployOutcome, approved_at: datetime) -> bool:
@@ -90,10 +90,24 @@ def is_released_by(outcome: DeployOutcome, approved_at: datetime) -> bool:
     makes it look like a run that broke right behind the gate. A hold after the watch is released
     only by an approval that answers it.
     """
-    if _waits_for_approval(outcome):
+    if waits_for_approval(outcome):
         return outcome.stage == "risk_score" or approved_at > outcome.settled_at
     return outcome.ending is Ending.INFRASTRUCTURE and outcome.stage == "generated_tests"
 
 
-def _waits_for_approval(outcome: DeployOutcome) -> bool:
+def rejected(outcome: DeployOutcome, by: str, reason: str, at: datetime) -> DeployOutcome:
+    """What a waiting commit becomes by a person's no, which is for good and no lesson."""
+    return replace(
+        outcome,
+        ending=Ending.REJECTED,
+        cause=CauseClass.REJECTED,
+        label=None,
+        evidence=f"rejected by {by}: {reason}",
+        next_step="push a new commit",
+        settled_at=at,
+    )
+
+
+def waits_for_approval(outcome: DeployOutcome) -> bool:
+    """Whether the commit was withheld for a person, who has not answered yet."""
     return outcome.ending is Ending.WITHHELD and outcome.cause is None
