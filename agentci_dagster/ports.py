@@ -332,9 +332,13 @@ class Outcomes(Protocol):
         """The settled outcome, None while open."""
 
     def outcomes(
-        self, repository: str | None = None, since: datetime | None = None
+        self,
+        repository: str | None = None,
+        since: datetime | None = None,
+        *,
+        newest: int | None = None,
     ) -> tuple[DeployOutcome, ...]:
-        """All of them by time of settling."""
+        """All of them, or only the `newest` ones, by time of settling (the newest last)."""
 
 
 class Leases(Protocol):

@@ -50,7 +50,7 @@ def _state(resources: Resources) -> dict[str, Any]:
     ledger = resources.ledger
     names = {r.deploy.environment for r in resources.settings.repository if r.service}
     names |= {rollout.environment for rollout in ledger.rollouts()}
-    newest = list(ledger.outcomes())[-_NEWEST:][::-1]
+    newest = ledger.outcomes(newest=_NEWEST)[::-1]
     return {
         "home": str(resources.settings.home),
         "daemon": daemon_state(resources.settings.home),

@@ -198,6 +198,8 @@ def test_outcomes_come_by_time_of_settling(ledger):
     ledger.settle(outcome(9, key=key(9, "bank")))
 
     assert [o.key.sha for o in ledger.outcomes("shop")] == [sha(1), sha(2), sha(3)]
+    assert [o.key.sha for o in ledger.outcomes("shop", newest=2)] == [sha(2), sha(3)]
+    assert ledger.outcomes(newest=0) == ()
     since = outcome(2).settled_at
     assert [o.key for o in ledger.outcomes(since=since)] == [key(2), key(3), key(9, "bank")]
 

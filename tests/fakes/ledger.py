@@ -84,7 +84,11 @@ class FakeLedger:
         return self.settled.get(key)
 
     def outcomes(
-        self, repository: str | None = None, since: datetime | None = None
+        self,
+        repository: str | None = None,
+        since: datetime | None = None,
+        *,
+        newest: int | None = None,
     ) -> tuple[DeployOutcome, ...]:
         found = (
             outcome
@@ -92,7 +96,8 @@ class FakeLedger:
             if repository in {None, outcome.key.repository}
             and (since is None or outcome.settled_at >= since)
         )
-        return tuple(sorted(found, key=lambda outcome: (outcome.settled_at, outcome.key)))
+        every = sorted(found, key=lambda outcome: (outcome.settled_at, outcome.key))
+        return tuple(every if newest is None else every[max(0, len(every) - newest) :])
 
     def acquire(self, name: str, holder: str, subject: str, ttl: timedelta) -> Lease | None:
         with self.lease_lock:

@@ -75,21 +75,24 @@ class SqlLedger:
         return self._database.read(lambda connection: _outcome(connection, key), None)
 
     def outcomes(
-        self, repository: str | None = None, since: datetime | None = None
+        self,
+        repository: str | None = None,
+        since: datetime | None = None,
+        *,
+        newest: int | None = None,
     ) -> tuple[DeployOutcome, ...]:
-        """All of them by time of settling."""
+        """All of them, or only the `newest` ones, by time of settling (the newest last)."""
         table = tables.outcomes.c
-        wanted = select(table.body).order_by(table.settled_at, table.repository, table.sha)
+        order = (table.settled_at, table.repository, table.sha)
+        wanted = select(table.body).order_by(*(column.desc() for column in order)).limit(newest)
         if repository is not None:
             wanted = wanted.where(table.repository == repository)
         if since is not None:
             wanted = wanted.where(table.settled_at >= instant(since))
-        return self._database.read(
-            lambda connection: tuple(
-                load_json(DeployOutcome, body) for body in connection.execute(wanted).scalars()
-            ),
-            (),
+        bodies: tuple[str, ...] = self._database.read(
+            lambda connection: tuple(connection.execute(wanted).scalars()), ()
         )
+        return tuple(load_json(DeployOutcome, body) for body in reversed(bodies))
 
     # ------------------------------------------------------------ leases
 
