@@ -27,7 +27,7 @@ from agentci_dagster.resources import Resources
 pytestmark = [pytest.mark.journey, pytest.mark.sandbox]
 
 SETTLED_WITHIN_S = 20.0
-LIMIT_S = 180.0
+LIMIT_S = 300.0
 STEP = {step.number: step for step in STEPS}
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.journey, pytest.mark.sandbox]
 
-LIMIT_S = 150.0
+LIMIT_S = 300.0
 FLAGS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -105,8 +105,9 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture
 def ui(tmp_path: Path) -> Iterator[tuple[str, Resources, CommitKey]]:
-    home = tmp_path / "home"
-    home.mkdir()
+    # The settings lie where the person works, not where AgentCI keeps its state.
+    home, work = tmp_path / "home", tmp_path / "work"
+    work.mkdir()
     library = Repository(tmp_path / "library")
     sha = library.commit(
         {
@@ -116,17 +117,18 @@ def ui(tmp_path: Path) -> Iterator[tuple[str, Resources, CommitKey]]:
         },
         "Add up a cart",
     )
-    (home / "agentci.toml").write_text(
-        f'[[repository]]\nname = "cart"\nurl = "{library.folder}"\nbranches = ["main"]\n'
+    (work / "agentci.toml").write_text(
+        '[[repository]]\nname = "cart"\nurl = "../library"\nbranches = ["main"]\n'
     )
     port = free_port()
     up = subprocess.Popen(
         [sys.executable, "-m", "agentci_dagster", "up", "--port", str(port)],
         env={**os.environ, "AGENTCI_HOME": str(home)},
+        cwd=work,
         stdout=subprocess.DEVNULL,
     )
     try:
-        resources = Resources(load_settings(home / "agentci.toml", home))
+        resources = Resources(load_settings(work / "agentci.toml", home))
         yield f"http://127.0.0.1:{port}", resources, CommitKey("cart", sha)
     finally:
         up.send_signal(signal.SIGTERM)

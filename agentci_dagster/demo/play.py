@@ -32,8 +32,8 @@ from agentci_dagster.settings import CONFIG_NAME, load_settings
 _MARKER = "demo.json"
 _RATE = 40.0
 """Requests per second: enough evidence in seconds, little load on two cores."""
-_LIMIT_S = 150.0
-"""For one commit to get settled; ten times what it takes."""
+_LIMIT_S = 300.0
+"""For one commit to get settled; ten times what it takes on a machine that does nothing else."""
 _POLL_S = 0.2
 _NEVER_IN_TRAFFIC = {Ending.SKIPPED, Ending.WITHHELD}
 _IN_TRAFFIC = {RolloutState.STEPPING, RolloutState.WATCHING, RolloutState.PROMOTING}
