@@ -183,6 +183,7 @@ class Resources:
             journal=self.ledger,
             leases=self.ledger,
             log=self.ledger,
+            mirrors=self.mirrors,
         )
 
     @cached_property

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
 
 from agentci_dagster.adapters.clock import SystemClock
 from agentci_dagster.domain.errors import LeaseLostError
+from agentci_dagster.ports import Lease
 from agentci_dagster.rollouts.lease import LeaseKeeper
 from tests.fakes.deploy import FakeClock
 from tests.fakes.ledger import FakeLedger, FlakyLedger
 from tests.waiting import eventually
 
 TTL = timedelta(seconds=5)
+
+
+class BlockedLedger(FlakyLedger):
+    """Lets nobody write while it is not open."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.is_open = threading.Event()
+        self.is_open.set()
+
+    def renew(self, lease: Lease, ttl: timedelta) -> Lease:
+        self.is_open.wait()
+        return super().renew(lease, ttl)
 
 
 def kept(ledger: FakeLedger, clock: FakeClock | SystemClock, heartbeat_s: float) -> LeaseKeeper:
@@ -70,3 +85,21 @@ def test_ledger_out_of_reach_is_asked_again_at_the_next_beat() -> None:
     keeper.abandon()
     keeper.wait(10)
     assert ledger.expired()
+
+
+def test_driver_is_not_held_by_a_ledger_that_does_not_answer() -> None:
+    clock = FakeClock()
+    ledger = BlockedLedger(clock)
+    keeper = kept(ledger, clock, 1.0)
+    ledger.is_open.clear()
+    clock.sleep(2)
+
+    keeper.beat()
+
+    assert ledger.n_renewed == 0
+    ledger.is_open.set()
+    clock.sleep(2)
+    keeper.beat()
+    eventually(lambda: ledger.n_renewed >= 1)
+    keeper.release()
+    assert ledger.held == {}

@@ -29,6 +29,7 @@ from agentci_dagster.ports import LedgerEvent, ServicePlan
 from agentci_dagster.rollouts import Rollouts
 from tests.builders import NOON, commit
 from tests.fakes.deploy import Behaviour, FakeClock, FakeMetricSource, FakeRouter, FakeRuntime
+from tests.fakes.git import FakeMirror, FakeMirrors
 from tests.fakes.ledger import FakeLedger
 
 ENVIRONMENT = "production"
@@ -68,7 +69,9 @@ class World:
         metrics = FakeMetricSource(clock, router, runtime)
         return cls(clock, runtime, router, metrics, FakeLedger(clock))
 
-    def driver(self, ledger: FakeLedger | None = None) -> Rollouts:
+    def driver(
+        self, ledger: FakeLedger | None = None, mirrors: FakeMirrors | None = None
+    ) -> Rollouts:
         memory = ledger or self.ledger
         return Rollouts(
             runtime=self.runtime,
@@ -78,6 +81,7 @@ class World:
             journal=memory,
             leases=memory,
             log=memory,
+            mirrors=mirrors,
         )
 
     def deploy(
@@ -247,6 +251,128 @@ def test_release_that_fails_only_at_full_weight_is_compared_again_and_rolled_bac
     assert (report.decision, report.cause) == ("rolled_back", "health-errors")
     assert "comparing side by side again" in report.incident
     world.assert_settled_on(1)
+
+
+def test_release_that_looks_bad_only_without_the_old_one_beside_it_is_not_promoted() -> None:
+    world = World.new()
+    world.deploy(1)
+    told = world.runtime.behaviours.setdefault(commit(2).key.sha, Behaviour())
+
+    def fail_while_alone(_: float) -> None:
+        shares = world.router.shares(ENVIRONMENT)
+        told.error_rate = 1.0 if len(shares) == 2 and max(shares.values()) == 1.0 else 0.0
+        if shares.get(world.live().name) == 1.0:
+            told.error_rate = 0.0
+
+    world.clock.on_sleep.append(fail_while_alone)
+
+    _, report = world.deploy(2)
+
+    assert (report.verdict, report.decision) == (Verdict.INCONCLUSIVE, "held")
+    assert "at full weight answers look worse" in report.rule
+    world.assert_settled_on(1)
+
+
+def test_outage_in_which_nobody_answers_promotes_nobody() -> None:
+    world = World.new()
+    world.deploy(1)
+    world.metrics.outage_rate = 1.0
+
+    _, report = world.deploy(2)
+
+    assert (report.verdict, report.decision) == (Verdict.INCONCLUSIVE, "held")
+    assert "failed on either side" in report.rule
+    world.assert_settled_on(1)
+
+
+def test_outage_before_the_deploy_does_not_blind_the_test() -> None:
+    world = World.new(c2=Behaviour(error_rate=0.3))
+    world.deploy(1)
+    world.clock.sleep(120)
+    world.metrics.outage_rate = 0.9
+    for _ in range(60):
+        world.clock.sleep(1)
+    world.metrics.outage_rate = 0.0
+    world.clock.sleep(240)
+
+    _, report = world.deploy(2)
+
+    assert (report.decision, report.cause) == ("rolled_back", "health-errors")
+    world.assert_settled_on(1)
+
+
+def test_dead_baseline_is_nothing_to_compare_with() -> None:
+    world = World.new()
+    world.deploy(1)
+    old = world.live()
+    world.clock.on_sleep.append(
+        lambda _: world.runtime.kill(old) if len(world.router.shares(ENVIRONMENT)) == 2 else None
+    )
+
+    _, report = world.deploy(2)
+
+    assert report.decision == "held"
+    assert "baseline's process has ended" in report.rule
+    assert world.live().key == commit(1).key
+    assert world.router.shares(ENVIRONMENT) == {old.name: 1.0}
+
+
+def test_traffic_leaves_the_suspect_before_anything_is_written() -> None:
+    world = World.new(c2=Behaviour(error_rate=0.5))
+    world.deploy(1)
+    old = world.live().name
+    seen: list[float] = []
+
+    class Watched(FakeLedger):
+        def advance(self, rollout: Rollout, *, live: Release | None = None) -> None:
+            if rollout.state is RolloutState.ROLLING_BACK:
+                seen.append(world.router.shares(ENVIRONMENT)[old])
+            super().advance(rollout, live=live)
+
+    ledger = Watched(world.clock)
+    ledger.__dict__.update(world.ledger.__dict__)
+    driver = world.driver(ledger)
+    deployment = driver.begin(SERVICE, image(2), commit(2), Route.STANDARD, POLICY)
+
+    report = driver.watch(deployment, SERVICE, POLICY)
+
+    assert report.decision == "rolled_back"
+    assert seen == [1.0]
+
+
+def test_age_is_told_by_descent_and_not_by_clocks() -> None:
+    world = World.new()
+    mirror = FakeMirror("shop")
+    parent = mirror.push({"a.py": b"1"}, at=NOON + timedelta(minutes=30))
+    child = mirror.push({"a.py": b"2"}, at=NOON + timedelta(minutes=30))
+    slow = mirror.push({"a.py": b"3"}, at=NOON)
+    mirror.refresh()
+
+    def deploy(sha: str) -> Deployment:
+        driver = world.driver(mirrors=FakeMirrors(mirror))
+        release = replace(image(1), reference=sha, digest=f"sha256:{sha}")
+        deployment = driver.begin(SERVICE, release, mirror.commits[sha], Route.FAST, POLICY)
+        driver.watch(deployment, SERVICE, POLICY)
+        return deployment
+
+    statuses = [deploy(sha).status for sha in (child, parent, slow)]
+
+    assert statuses == [
+        DeploymentStatus.STARTED,
+        DeploymentStatus.SUPERSEDED,
+        DeploymentStatus.STARTED,
+    ]
+    assert world.live().key.sha == slow
+
+
+def test_mirror_that_cannot_answer_leaves_age_to_the_clocks() -> None:
+    world = World.new()
+    world.deploy(2)
+
+    driver = world.driver(mirrors=FakeMirrors(FakeMirror("another")))
+    deployment = driver.begin(SERVICE, image(1), commit(1), Route.FAST, POLICY)
+
+    assert deployment.status is DeploymentStatus.SUPERSEDED
 
 
 def test_release_that_dies_at_start_gets_no_traffic() -> None:
@@ -709,6 +835,17 @@ def test_person_ends_a_rollout_whose_driver_is_dead() -> None:
     world.abandon(2)
 
     live = world.driver().rollback(SERVICE, reason="stuck")
+
+    assert live.key == commit(1).key
+    world.assert_settled_on(1)
+
+
+def test_rollback_asked_while_a_promotion_ends_leaves_the_new_release() -> None:
+    world = World.new()
+    world.deploy(1)
+    world.abandon(2, until=RolloutState.PROMOTING)
+
+    live = world.driver().rollback(SERVICE, reason="wrong prices")
 
     assert live.key == commit(1).key
     world.assert_settled_on(1)

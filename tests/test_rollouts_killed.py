@@ -25,6 +25,8 @@ from tests.driving import QUICK, SERVICE, deploy, driver
 from tests.serving import bundle
 
 ENVIRONMENT = SERVICE.environment
+SETTLED_WITHIN_S = 20.0
+"""The one promise of time that is part of the behaviour: whatever dies is put right by then."""
 SLOW_MIGRATION = "import time\ntime.sleep(60)\n"
 
 
@@ -70,7 +72,7 @@ class Machine:
             known = next(r for r in ledger.rollouts(ENVIRONMENT) if r.id == rollout.id)
             if known.state.is_final:
                 break
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < SETTLED_WITHIN_S
             time.sleep(0.1)
         deployment = Deployment(
             key=rollout.key,
@@ -126,7 +128,7 @@ def test_killed_while_migrating(machine: Machine, tmp_path: Path) -> None:
 
     assert settled.state is RolloutState.ROLLED_BACK
     assert (report.decision, report.cause) == ("rolled_back", "infra")
-    assert seconds < 5
+    assert seconds < SETTLED_WITHIN_S
     machine.assert_serves(1)
 
 
@@ -139,7 +141,7 @@ def test_killed_while_watching(machine: Machine, tmp_path: Path) -> None:
 
     assert settled.state is RolloutState.ROLLED_BACK
     assert (report.decision, report.cause) == ("rolled_back", "infra")
-    assert seconds < 5
+    assert seconds < SETTLED_WITHIN_S
     machine.assert_serves(1)
 
 
@@ -152,7 +154,7 @@ def test_killed_while_rolling_back(machine: Machine, tmp_path: Path) -> None:
 
     assert settled.state is RolloutState.ROLLED_BACK
     assert (report.decision, report.cause) == ("rolled_back", "health-errors")
-    assert seconds < 5
+    assert seconds < SETTLED_WITHIN_S
     machine.assert_serves(1)
 
 
@@ -165,7 +167,7 @@ def test_killed_after_the_promotion_was_committed(machine: Machine, tmp_path: Pa
 
     assert settled.state is RolloutState.PROMOTED
     assert report.decision == "promoted"
-    assert seconds < 5
+    assert seconds < SETTLED_WITHIN_S
     machine.assert_serves(2)
 
 
@@ -191,9 +193,7 @@ def test_person_goes_back_cold_after_the_old_release_was_stopped(
     bundle(tmp_path / "two")
     deploy(tmp_path, tmp_path / "two", 2, QUICK)
     rollouts, _ = driver(machine.home)
-    began = time.monotonic()
 
     rollouts.rollback(SERVICE, reason="wrong prices")
 
-    assert time.monotonic() - began < 5
     machine.assert_serves(1)

@@ -29,6 +29,7 @@ from agentci_dagster.adapters.processes import (
     end,
     find,
     free_port,
+    is_free,
     is_running,
     locked,
     start_detached,
@@ -169,7 +170,8 @@ class HaproxyRouter:
     def remove(self, environment: str, release: str) -> None:
         with self._locked(environment) as home:
             state = self._ensured(environment, home)
-            if release not in state.servers:
+            # We may have died between the file and HAProxy: what it lists is deleted all the same.
+            if release not in state.servers and release not in _weights_now(home):
                 return
             servers = {name: s for name, s in state.servers.items() if name != release}
             _save(home, replace(state, servers=servers))
@@ -222,10 +224,18 @@ class HaproxyRouter:
     def _ensured(self, environment: str, home: Path) -> _State:
         state = _load(home) or self._new_state(environment, home)
         recorder = state.recorder if _is_up(state.recorder) else _found("AGENTCI_RECORDER", home)
+        router = state.router if _is_up(state.router) else _found("AGENTCI_ROUTER", home)
+        moved = self._with_ports(environment, home, state, has_recorder=recorder is not None)
+        if moved != state:
+            # Another port for requests or for the log is another configuration.
+            state = moved
+            _save(home, state)
+            if router is not None:
+                end([router], timedelta(seconds=1))
+                router = None
         if recorder is None:
             state = replace(state, recorder=_start_recorder(home, state))
             _save(home, state)
-        router = state.router if _is_up(state.router) else _found("AGENTCI_ROUTER", home)
         if router is None:
             _save(home, state)
             router = _start_router(environment, home)
@@ -236,9 +246,22 @@ class HaproxyRouter:
 
     def _new_state(self, environment: str, home: Path) -> _State:
         front = self._ports.get(environment, 0) or free_port(*_FRONT_PORTS, seed=str(home))
-        state = _State(front, free_port(*_LOG_PORTS, seed=str(home)), secrets.token_hex(8))
+        log = free_port(*_LOG_PORTS, seed=str(home), kind=socket.SOCK_DGRAM)
+        state = _State(front, log, secrets.token_hex(8))
         _save(home, state)
         return state
+
+    def _with_ports(
+        self, environment: str, home: Path, state: _State, *, has_recorder: bool
+    ) -> _State:
+        """The state with the port that is configured now, and with another one for the log when a
+        stranger has taken that of a recorder which ended.
+        """
+        front = self._ports.get(environment, 0) or state.front_port
+        log = state.log_port
+        if not has_recorder and not is_free(log, socket.SOCK_DGRAM):
+            log = free_port(*_LOG_PORTS, seed=str(home), kind=socket.SOCK_DGRAM)
+        return replace(state, front_port=front, log_port=log)
 
     def _register(self, home: Path, name: str, server: _Server) -> None:
         address = f"{server.host}:{server.port}"
@@ -470,11 +493,13 @@ def _read(path: Path, since_us: int, until_us: int) -> list[RequestEvent]:
     events = []
     # The last piece is empty, or a line that is just being written.
     for line in lines[:-1]:
-        at, server, status, milliseconds = line.split()
-        if since_us <= int(at) <= until_us:
-            instant = datetime.fromtimestamp(int(at) / 1_000_000, UTC)
-            name = "" if server == b"-" else server.decode()
-            events.append(RequestEvent(instant, name, int(status), float(milliseconds)))
+        # A line torn by a full disk or a power cut is no event; the others still count.
+        with contextlib.suppress(ValueError):
+            at, server, status, milliseconds = line.split()
+            if since_us <= int(at) <= until_us:
+                instant = datetime.fromtimestamp(int(at) / 1_000_000, UTC)
+                name = "" if server == b"-" else server.decode()
+                events.append(RequestEvent(instant, name, int(status), float(milliseconds)))
     return events
 
 
@@ -487,8 +512,8 @@ def _seek(file: Any, since_us: int, size: int) -> None:
         middle = (low + high) // 2
         file.seek(middle)
         file.readline()
-        line = file.readline().split()
-        if line and int(line[0]) < since_us:
+        first = file.readline().partition(b" ")[0]
+        if first.isdigit() and int(first) < since_us:
             low = middle
         else:
             high = middle

@@ -143,20 +143,31 @@ def end(identities: Sequence[ProcessIdentity], grace: timedelta) -> None:
         left = [identity for identity in left if is_running(identity)]
 
 
-def free_port(first: int, last: int, seed: str) -> int:
+def free_port(
+    first: int, last: int, seed: str, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> int:
     """A port on loopback that nobody has, from a range below the kernel's own choices; starts
-    where the seed says.
+    where the seed says. `kind`: of streams (TCP) or of datagrams (UDP).
     """
     n = last - first + 1
     offset = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") % n
     for step in range(n):
         port = first + (offset + step) % n
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
+        if is_free(port, kind):
+            return port
     raise InfrastructureError(f"No port between {first} and {last} is free on 127.0.0.1.")
+
+
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Whether nobody has the port on loopback now."""
+    with socket.socket(type=kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from agentci_dagster.ports import (
     Leases,
     LedgerEvent,
     MetricSource,
+    Mirrors,
     RolloutJournal,
     Router,
     Runtime,
@@ -67,10 +68,13 @@ class Rollouts:
         journal: RolloutJournal,
         leases: Leases,
         log: EventLog,
+        mirrors: Mirrors | None = None,
         lease_ttl: timedelta = timedelta(seconds=5),
     ) -> None:
+        """`mirrors` tell which of two commits is the older one; without them their times do."""
         self._ports = Ports(runtime, router, metrics, clock, journal, leases, log)
         self._clock = clock
+        self._mirrors = mirrors
         self._lease_ttl = lease_ttl
         self._keepers: dict[str, LeaseKeeper] = {}
 
@@ -175,19 +179,40 @@ class Rollouts:
     def _superseded(
         self, site: Site, empty: Deployment, committed_at: datetime
     ) -> Deployment | None:
-        newer = self._live_committed_at(site), *self._waiting(site, empty.key)
-        if not any(at is not None and at > committed_at for at in newer):
+        others = [*self._live_commit(site), *self._waiting(site, empty.key)]
+        if not any(self._is_older(empty.key, committed_at, *other) for other in others):
             return None
         note = "a newer commit is live or on its way; an older one never replaces it"
         return replace(empty, status=DeploymentStatus.SUPERSEDED, note=note)
 
-    def _live_committed_at(self, site: Site) -> datetime | None:
+    def _is_older(self, own: CommitKey, at: datetime, other: CommitKey, other_at: datetime) -> bool:
+        """Whether the other commit is the newer one: by descent where one descends from the other,
+        because clocks of authors differ and a rebase gives many commits one second; else by time.
+        """
+        if own == other:
+            return False
+        if self._descends(other, own):
+            return True
+        return other_at > at and not self._descends(own, other)
+
+    def _descends(self, younger: CommitKey, older: CommitKey) -> bool:
+        if self._mirrors is None or younger.repository != older.repository:
+            return False
+        try:
+            mirror = self._mirrors.of(younger.repository)
+            left, _ = mirror.new_commits((older.sha,), (younger.sha,), 1)
+        except (InfrastructureError, UsageError):
+            return False
+        return not left
+
+    def _live_commit(self, site: Site) -> list[tuple[CommitKey, datetime]]:
+        """The live commit with its time; empty when nothing is live."""
         live = self._ports.journal.live(site.environment)
         if live is None:
-            return None
+            return []
         made = self._ports.journal.rollouts(site.environment, live.key)
         promoted = [r for r in made if r.state in {RolloutState.PROMOTING, RolloutState.PROMOTED}]
-        return promoted[-1].committed_at if promoted else None
+        return [(live.key, r.committed_at) for r in promoted[-1:]]
 
     def _sign_waiting(self, site: Site, key: CommitKey, committed_at: datetime) -> None:
         now = self._clock.now()
@@ -206,8 +231,8 @@ class Rollouts:
             )
         )
 
-    def _waiting(self, site: Site, own: CommitKey) -> list[datetime]:
-        """When the commits were made that wait for this environment now, without those that had
+    def _waiting(self, site: Site, own: CommitKey) -> list[tuple[CommitKey, datetime]]:
+        """The commits that wait for this environment now, with their times, without those that had
         their turn.
         """
         now = self._clock.now()
@@ -219,7 +244,7 @@ class Rollouts:
             key = CommitKey(event.repository, event.sha)
             is_fresh = datetime.fromisoformat(body["until"]) > now
             if is_fresh and not self._ports.journal.rollouts(site.environment, key):
-                found.append(datetime.fromisoformat(body["committed_at"]))
+                found.append((key, datetime.fromisoformat(body["committed_at"])))
         return found
 
     def _open(
@@ -488,12 +513,14 @@ class Rollouts:
             keeper.release()
 
     def _end_open(self, site: Site, reason: str) -> Release | None:
-        """End an open rollout; the live release when there was one, None when nothing was open."""
-        was_open = False
+        """End an open rollout; the live release when it was sent back, None when nothing was open
+        or what was open could not be stopped any more.
+        """
+        ended: list[str] = []
         until = self._clock.monotonic() + _REQUEST_S
         while still_open := self._ports.journal.rollouts(site.environment, is_open=True):
-            was_open = True
             rollout = still_open[0]
+            ended.append(rollout.id)
             self._ports.log.append(
                 LedgerEvent(
                     id=f"{ROLLBACK_REQUESTED}/{rollout.id}",
@@ -511,7 +538,12 @@ class Rollouts:
                 )
             self._clock.sleep(_LOOK_S)
             self.reconcile((site.service,))
-        return site.live() if was_open else None
+        # A promotion that was committed already runs to its end; what it made live is to be left.
+        is_back = any(
+            r.id in ended and r.state is RolloutState.ROLLED_BACK
+            for r in self._ports.journal.rollouts(site.environment, is_open=False)
+        )
+        return site.live() if is_back else None
 
     def _acquire_soon(self, site: Site) -> LeaseKeeper:
         until = self._clock.monotonic() + _REQUEST_S

@@ -9,6 +9,9 @@ from agentci_dagster.domain.errors import InfrastructureError, LeaseLostError
 from agentci_dagster.ports import Clock, Lease, Leases
 
 _PATIENCE_S = 60.0
+_ANSWER_S = 1.0
+"""So long the driver waits for its lease to be renewed: a ledger that is locked must not keep it
+from looking at the canary."""
 
 
 class LeaseKeeper:
@@ -25,6 +28,8 @@ class LeaseKeeper:
         self._patience_s = _PATIENCE_S
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._due = threading.Event()
+        self._tried = threading.Event()
         self._is_lost = False
         self._renewed = self._beaten = clock.monotonic()
         self._thread = threading.Thread(target=self._renew_until_over, daemon=True)
@@ -43,7 +48,7 @@ class LeaseKeeper:
         now = self._clock.monotonic()
         self._beaten, self._patience_s = now, patience_s
         if now - self._renewed >= self._heartbeat_s:
-            self._renew()
+            self._ask_to_renew()
         if self._is_lost:
             raise LeaseLostError(
                 f"{self._lease.name} was taken over while {self._lease.subject} was driven."
@@ -64,16 +69,32 @@ class LeaseKeeper:
     def abandon(self) -> None:
         """Renew no more and leave the lease to expire: whoever finds it expired takes over."""
         self._over.set()
+        self._due.set()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
 
+    def _ask_to_renew(self) -> None:
+        if not self._thread.is_alive():
+            self._renew()
+            return
+        self._tried.clear()
+        self._due.set()
+        self._tried.wait(_ANSWER_S)
+
     def _renew_until_over(self) -> None:
-        while not self._over.wait(self._heartbeat_s):
-            if self._clock.monotonic() - self._beaten > self._patience_s:
+        while not self._over.is_set():
+            self._due.wait(self._heartbeat_s)
+            self._due.clear()
+            if self._over.is_set() or self._is_silent:
                 return
             self._renew()
+            self._tried.set()
             if self._is_lost:
                 return
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._clock.monotonic() - self._beaten > self._patience_s
 
     def _renew(self) -> None:
         with self._lock:

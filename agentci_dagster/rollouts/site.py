@@ -111,6 +111,8 @@ class Site:
         router.ensure(self.environment)
         live = self.live()
         if live is not None and not runtime.is_alive(live):
+            # Children may have outlived it; they would hold its files and its name.
+            runtime.stop(live, _GRACE)
             live = runtime.start(self.service, artefact_of(live), live.name, live.key)
             self.wait_ready(live, ready_deadline_s, wait)
         if live is not None:

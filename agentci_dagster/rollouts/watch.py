@@ -148,11 +148,13 @@ class Watch:
             self._full_since = self._clock.monotonic()
 
     def _dwell(self, step: Step) -> _Ending:
-        began = self._clock.monotonic()
+        began = entered = self._clock.monotonic()
         if self._is_full and self._full_since is not None:
             # Time at full weight goes on while the watch goes back to compare.
             began = self._full_since
         allowed_s = step.seconds
+        # After a comparison suspicion begins anew, and must get the time to rise again.
+        least_s = min(step.seconds, self._policy.step_s) if self._n_step_backs else 0.0
         while True:
             self._clock.sleep(self._policy.poll_s)
             self._keeper.beat()
@@ -164,23 +166,31 @@ class Watch:
                 self._n_step_backs += 1
                 rule = "answers look worse than the old release's: comparing side by side again"
                 return _Ending(Happening.SUSPECTED, replace(judgement, rule=rule))
-            if self._clock.monotonic() - began < allowed_s:
+            if judgement.verdict is Verdict.PASS and self._is_suspicious:
+                # Side by side there was no difference, but at full weight there is one to before.
+                rule = "at full weight answers look worse than the old release's did"
+                judgement = Judgement(Verdict.INCONCLUSIVE, rule)
+            now = self._clock.monotonic()
+            if now - began < allowed_s or now - entered < least_s:
                 continue
             if judgement.verdict is Verdict.PASS:
                 passed = Happening.WATCH_PASSED if self._is_full else Happening.STEP_PASSED
                 return _Ending(passed, judgement)
             if allowed_s > step.seconds:
                 return _Ending(Happening.FAILED, judgement)
-            allowed_s = self._clock.monotonic() - began + self._policy.extend_s
+            allowed_s = now - began + self._policy.extend_s
             self._note(f"inconclusive, extended once: {judgement.rule}")
 
     def _should_compare_again(self) -> bool:
         return (
-            self._is_full
-            and self._rollout.step_index > 0
+            self._rollout.step_index > 0
             and self._n_step_backs < self._policy.max_step_backs
-            and is_suspicious(self._evidence, self._policy)
+            and self._is_suspicious
         )
+
+    @property
+    def _is_suspicious(self) -> bool:
+        return self._is_full and is_suspicious(self._evidence, self._policy)
 
     # ------------------------------------------------------------ looking
 
@@ -247,7 +257,12 @@ class Watch:
     def _judge(self, step: Step) -> Judgement:
         if self._n_probe_rounds % 2 and self._is_unwanted():
             return Judgement(Verdict.FAIL, "a person asked for the rollback", CauseClass.REJECTED)
-        vitals = Vitals(self._ports.runtime.is_alive(self._canary), self._losses)
+        runtime, baseline = self._ports.runtime, self._baseline
+        vitals = Vitals(
+            is_alive=runtime.is_alive(self._canary),
+            readiness_losses=self._losses,
+            is_baseline_alive=baseline is None or runtime.is_alive(baseline),
+        )
         return judge(self._evidence, self._policy, vitals, step.weight)
 
     def _is_unwanted(self) -> bool:
@@ -278,6 +293,7 @@ class Watch:
     def _roll_back(self, judgement: Judgement) -> HealthReport:
         verdict_at = self._clock.now()
         self._note(f"verdict: {judgement.rule}")
+        left_at = self._leave()
         self._take(Happening.FAILED, judgement)
         try:
             self._ports.journal.advance(self._rollout)
@@ -289,7 +305,8 @@ class Watch:
             self._note(
                 f"the journal could not be written ({error.message}); going back all the same"
             )
-        back_at = self._restore()
+        restored_at = self._restore()
+        back_at = left_at or restored_at
         self._note("all traffic back, the canary stopped")
         self._observe_new()
         decision = "held" if judgement.verdict is Verdict.INCONCLUSIVE else "rolled_back"
@@ -307,6 +324,19 @@ class Watch:
             self._n_lost() - self._lost_before,
         )
         return self._settle(replace(report, incident=incident))
+
+    def _leave(self) -> datetime | None:
+        """Take the canary out of traffic before anything is written: a ledger that is locked must
+        not keep the suspect there. Every way on from here leads back, whoever walks it.
+        """
+        if self._baseline is None:
+            return None
+        try:
+            self._ports.router.weights(self._site.environment, {self._baseline.name: 1.0})
+        except InfrastructureError as error:
+            self._note(f"the traffic could not be moved at once: {error.message}")
+            return None
+        return self._clock.now()
 
     def _restore(self) -> datetime:
         return self._site.restore(

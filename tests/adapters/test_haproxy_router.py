@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import pytest
 
 from agentci_dagster.adapters.haproxy_recorder import Tally, parse
 from agentci_dagster.adapters.haproxy_router import HaproxyRouter, _command, _integer_weights
+from agentci_dagster.adapters.processes import free_port
 from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 from agentci_dagster.domain.errors import RouterError
 from agentci_dagster.domain.rollout import Release
@@ -282,6 +284,53 @@ def test_two_that_ensure_at_once_start_one_router(tmp_path: Path) -> None:
         assert len(set(addresses)) == 1
     finally:
         routers[0].shutdown(ENVIRONMENT)
+
+
+def test_port_of_the_log_that_a_stranger_took_is_given_up(site: Site) -> None:
+    site.kill("recorder")
+    eventually(lambda: not _is_up(site.state["recorder"]["process_id"]))
+    taken = site.state["log_port"]
+    with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.1", taken))
+
+        address = site.router.ensure(ENVIRONMENT)
+
+        site.router.weights(ENVIRONMENT, {site.old.name: 1.0})
+        began = datetime.now(UTC)
+        assert site.state["log_port"] != taken
+        assert get(address) == (200, site.old.name)
+        eventually(lambda: len(site.router.events(ENVIRONMENT, began)) == 1)
+
+
+def test_port_that_is_configured_later_is_taken(site: Site) -> None:
+    site.router.weights(ENVIRONMENT, {site.old.name: 1.0})
+    port = free_port(18_900, 18_999, seed=str(site.home))
+
+    address = HaproxyRouter(site.home, {ENVIRONMENT: port}).ensure(ENVIRONMENT)
+
+    assert address == f"http://127.0.0.1:{port}"
+    assert get(address) == (200, site.old.name)
+
+
+def test_server_that_only_haproxy_knows_is_removed(site: Site) -> None:
+    path = site.home / ENVIRONMENT / "router" / "router.json"
+    servers = {n: s for n, s in site.state["servers"].items() if n != site.new.name}
+    path.write_text(json.dumps(site.state | {"servers": servers}))
+
+    site.router.remove(ENVIRONMENT, site.new.name)
+
+    assert set(site.router.shares(ENVIRONMENT)) == {site.old.name}
+
+
+def test_torn_line_is_no_event_and_hides_none(site: Site) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    site.router.weights(ENVIRONMENT, {site.old.name: 1.0})
+    site.get()
+    eventually(lambda: len(site.router.events(ENVIRONMENT, began)) == 1)
+    (file,) = (site.home / ENVIRONMENT / "router" / "events").glob("*.log")
+    file.write_bytes(b"17\n\xff\xfe x y z w\n" + file.read_bytes())
+
+    assert len(site.router.events(ENVIRONMENT, began)) == 1
 
 
 def test_dead_release_leaves_traffic_without_us(site: Site) -> None:

@@ -192,7 +192,8 @@ def test_orphan_is_found_when_every_file_about_it_is_lost(
     for file in (tmp_path / "environments").rglob("*.json"):
         file.unlink()
 
-    assert runtime.releases("production") == (release,)
+    # The kernel shows the environment of a program a moment after it was started.
+    eventually(lambda: runtime.releases("production") == (release,))
     assert ProcessRuntime(tmp_path / "elsewhere").releases("production") == ()
 
 
@@ -231,6 +232,54 @@ def test_children_of_a_release_end_with_it(runtime: ProcessRuntime, tmp_path: Pa
     runtime.stop(release, timedelta(seconds=1))
 
     assert find(marks) == ()
+
+
+def test_child_that_outlives_its_release_is_not_taken_for_it(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = bundle(tmp_path / "b")
+    (tmp_path / "b/app/leaves.py").write_text(
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],"
+        " start_new_session=True)\nprint('left', flush=True)\ntime.sleep(60)\n"
+    )
+    plan = service(command=("{python}", "leaves.py"))
+    release = runtime.start(plan, image, "aaaaaaa-1", key())
+    eventually(lambda: "left" in runtime.log_tail(release))
+    os.kill(release.process_id or 0, signal.SIGKILL)
+    eventually(lambda: not runtime.is_alive(release))
+
+    (found,) = runtime.releases("production")
+
+    assert found == release
+    assert not runtime.is_alive(found)
+    runtime.stop(found, timedelta(0))
+    assert runtime.releases("production") == ()
+
+
+def test_answer_that_drips_is_none(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    image = bundle(tmp_path / "b")
+    (tmp_path / "b/app/drips.py").write_text(
+        "import socket, sys, time\n"
+        "inlet = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+        "print('open', flush=True)\n"
+        "while True:\n"
+        "    peer, _ = inlet.accept()\n"
+        "    try:\n"
+        "        peer.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 99999\\r\\n\\r\\n')\n"
+        "        while True:\n"
+        "            peer.sendall(b'x')\n"
+        "            time.sleep(0.05)\n"
+        "    except OSError:\n"
+        "        pass\n"
+    )
+    plan = service(command=("{python}", "drips.py", "{port}"))
+    release = runtime.start(plan, image, "aaaaaaa-1", key())
+    eventually(lambda: "open" in runtime.log_tail(release))
+
+    answer = runtime.ask(release, "/", timedelta(seconds=0.3))
+
+    assert answer.status == 0
 
 
 def test_release_that_ignores_the_polite_word_is_killed(

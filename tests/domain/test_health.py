@@ -320,6 +320,44 @@ def test_good_canary_passes() -> None:
     assert judge(evidence, POLICY, ALIVE).verdict is Verdict.PASS
 
 
+def test_outage_on_both_sides_is_no_pass() -> None:
+    both = [*events("new", 100, bad=80), *events("old", 100, bad=80)]
+
+    judgement = judge(observe(nothing_yet(), both, POLICY), POLICY, ALIVE)
+
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert "80% of the answers failed on either side" in judgement.rule
+
+
+def test_probes_do_not_outvote_the_little_traffic_that_there_is() -> None:
+    evidence = nothing_yet()
+    for n in range(100):
+        probes = [event(n, "new"), event(n, "old")]
+        evidence = observe(evidence, probes, POLICY, are_probes=True)
+    assert judge(evidence, POLICY, ALIVE).verdict is Verdict.PASS
+    few = [*events("new", 3, bad=3), *events("old", 3)]
+
+    judgement = judge(observe(evidence, few, POLICY), POLICY, ALIVE)
+
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert "3 of 3 answers under traffic failed" in judgement.rule
+
+
+def test_dead_baseline_is_inconclusive() -> None:
+    evidence = observe(nothing_yet(), [*events("new", 80), *events("old", 80)], POLICY)
+
+    judgement = judge(evidence, POLICY, Vitals(is_baseline_alive=False))
+
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+
+
+def test_discount_for_bursts_is_bounded() -> None:
+    outage = [event(-300 + i / 10, "old", 500) for i in range(600)]
+    before = sorted([*usual(600), *outage], key=lambda e: e.at)
+
+    assert nothing_yet(before).error_dispersion == POLICY.most_dispersion
+
+
 def test_dead_process_and_lost_readiness_come_before_all_counting() -> None:
     good = observe(nothing_yet(), events("old", 60) + events("new", 60), POLICY)
 
@@ -370,6 +408,8 @@ def test_first_deployment_is_judged_by_the_limit() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"outage_limit": 1.0},
+        {"most_dispersion": 0.5},
         {"alpha": 0.0},
         {"suspicion_alpha": 1.0},
         {"error_tolerance": 1.0},
@@ -380,7 +420,7 @@ def test_first_deployment_is_judged_by_the_limit() -> None:
     ],
 )
 def test_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"chance|fractions|levels|positive"):
+    with pytest.raises(ValueError, match=r"chance|fractions|levels|positive|no discount"):
         CanaryPolicy(**wrong)  # type: ignore[arg-type]
 
 

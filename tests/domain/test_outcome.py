@@ -19,7 +19,9 @@ from agentci_dagster.domain.outcome import (
     conclude,
     is_released_by,
     is_settled_for_good,
+    rejected,
     reverted_sha,
+    waits_for_approval,
 )
 from agentci_dagster.domain.risk import Advice, RiskBand, RiskScore
 from agentci_dagster.domain.rollout import Deployment, DeploymentStatus, Rollout, RolloutState
@@ -408,6 +410,14 @@ def test_a_rollback_in_the_journal_counts_when_the_release_was_at_fault():
     assert (settled.label, settled.evidence, settled.restored_at) == (1, "slower", NOON)
 
 
+def test_a_release_that_died_at_start_with_its_run_never_had_traffic():
+    back = rollout(RolloutState.ROLLED_BACK, cause="crash-at-start", reason="it died")
+    settled = conclude(known(health=None, error="Killed", rollout=back), SETTLED)
+
+    assert (settled.ending, settled.stage, settled.label) == (Ending.ROLLED_BACK, "deployment", 1)
+    assert (settled.failed_at, settled.restored_at) == (None, None)
+
+
 @pytest.mark.parametrize(
     "journaled",
     [rollout(RolloutState.ROLLED_BACK, cause="infra"), rollout(RolloutState.WATCHING), None],
@@ -491,3 +501,19 @@ def test_what_a_gate_or_a_verdict_stopped_is_not_released(ending):
     stopped = outcome(1, ending, cause=CauseClass.TEST, stage="test_report")
 
     assert not is_released_by(stopped, stopped.settled_at + timedelta(days=1))
+
+
+def test_a_persons_no_ends_the_waiting_and_teaches_nothing():
+    held = outcome(1, Ending.WITHHELD, stage="risk_score")
+    settled = rejected(held, "ada", "too much at once", SETTLED)
+
+    assert waits_for_approval(held)
+    assert not waits_for_approval(settled)
+    assert is_settled_for_good(settled)
+    assert (settled.ending, settled.cause, settled.label) == (
+        Ending.REJECTED,
+        CauseClass.REJECTED,
+        None,
+    )
+    assert settled.evidence == "rejected by ada: too much at once"
+    assert settled.settled_at == SETTLED

@@ -96,6 +96,13 @@ def test_the_five_metrics_of_a_small_history():
     assert [sum(counts) for counts in list(zip(*metrics.by_day, strict=True))[1:]] == [4, 1]
 
 
+def test_a_clock_ahead_of_ours_gives_no_negative_lead_time():
+    metrics = delivery_metrics([promoted(1, -60 * MINUTE), promoted(2)], NOW, POLICY)
+
+    assert metrics.lead_time.median_s is not None
+    assert metrics.lead_time.median_s >= 0
+
+
 def test_a_release_that_never_had_traffic_is_no_deployment():
     crashed = rolled_back(1, stage="deployment", failed_at=None, restored_at=None)
     metrics = delivery_metrics([crashed, promoted(2), promoted(3)], NOW, POLICY)

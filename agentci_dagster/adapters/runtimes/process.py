@@ -13,7 +13,9 @@ import http.client
 import json
 import re
 import resource
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -149,29 +151,36 @@ class ProcessRuntime:
 
     def ask(self, release: Release, path: str, timeout: timedelta) -> RequestEvent:
         began = time.monotonic()
+        seconds = timeout.total_seconds()
+        connection = http.client.HTTPConnection(release.host, release.port, timeout=seconds)
         status = 0
-        connection = http.client.HTTPConnection(
-            release.host, release.port, timeout=timeout.total_seconds()
-        )
-        try:
-            connection.request("GET", path, headers={"User-Agent": "agentci-probe"})
-            response = connection.getresponse()
-            response.read(65_536)
-            status = response.status
-        except (OSError, http.client.HTTPException, ValueError):
-            status = 0
-        finally:
-            connection.close()
-        taken_ms = (time.monotonic() - began) * 1000
-        return RequestEvent(datetime.now(UTC), release.name, status, taken_ms)
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            connection.connect()
+            # The socket's own limit begins anew with every byte: who drips would hold us for ever.
+            cut = threading.Timer(seconds, _cut, (connection.sock,))
+            cut.daemon = True
+            cut.start()
+            try:
+                connection.request("GET", path, headers={"User-Agent": "agentci-probe"})
+                response = connection.getresponse()
+                response.read(65_536)
+                status = response.status
+            finally:
+                cut.cancel()
+        connection.close()
+        taken_s = time.monotonic() - began
+        answered = status if taken_s <= seconds else 0
+        return RequestEvent(datetime.now(UTC), release.name, answered, taken_s * 1000)
 
     def releases(self, environment: str) -> tuple[Release, ...]:
-        known = self._remembered(environment)
-        running = {r.name: r for r in known if self.is_alive(r)}
+        known = {r.name: r for r in self._remembered(environment)}
+        running = {name: r for name, r in known.items() if self.is_alive(r)}
         for facts in find(self._marks(environment)):
             release = _release(facts)
             if release is not None:
-                running.setdefault(release.name, release)
+                # A child that outlived its release is no release: it is listed as what it belongs
+                # to, dead, so that somebody ends it.
+                running.setdefault(release.name, known.get(release.name, release))
         return tuple(running[name] for name in sorted(running))
 
     def _home(self, environment: str) -> Path:
@@ -268,6 +277,11 @@ def _release(facts: ProcessFacts) -> Release | None:
         process_id=facts.identity.process_id,
         started_ticks=facts.identity.started_ticks,
     )
+
+
+def _cut(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _identity(release: Release) -> ProcessIdentity | None:

@@ -142,6 +142,8 @@ class Evidence:
     limit: LimitTest
     """One sample: for a first deployment, against the policy's limit."""
     total: Window = Window()
+    traffic: Window = Window()
+    """The part of `total` that people asked for, without our own probes."""
     full: Window = Window()
     """Answers at full weight since the last comparison, by which suspicion is raised."""
     full_slow: Window = Window()
@@ -178,6 +180,7 @@ def start_evidence(
     own = [event for event in before if event.release == baseline]
     thresholds = frozen_quantiles(own, policy.slow_quantiles)
     last = thresholds[-1] if thresholds else math.inf
+    most = policy.most_dispersion
     return Evidence(
         canary=canary,
         baseline=baseline,
@@ -185,8 +188,8 @@ def start_evidence(
         errors=SplitTest(policy.error_tolerance),
         slow=tuple(SplitTest(policy.slow_tolerance) for _ in thresholds),
         thresholds_ms=thresholds,
-        error_dispersion=dispersion([e.at for e in own if e.is_error], own),
-        slow_dispersion=dispersion([e.at for e in own if e.milliseconds > last], own),
+        error_dispersion=min(most, dispersion([e.at for e in own if e.is_error], own)),
+        slow_dispersion=min(most, dispersion([e.at for e in own if e.milliseconds > last], own)),
         limit=LimitTest(policy.first_error_limit),
     )
 
@@ -220,6 +223,7 @@ def observe(
     )
     if are_probes:
         return _observe_probes(evidence, errors)
+    evidence = replace(evidence, traffic=evidence.traffic + errors)
     if evidence.baseline is None:
         return _with_times(evidence, batch)
     if is_full:

@@ -28,6 +28,7 @@ class Vitals:
     is_alive: bool = True
     readiness_losses: int = 0
     """Failed health probes in a row while the baseline answered."""
+    is_baseline_alive: bool = True
 
 
 def judge(
@@ -55,7 +56,9 @@ def judge(
         return _judge_first(evidence, policy)
     if evidence.total.baseline == 0:
         return Judgement(Verdict.INCONCLUSIVE, "no answer of the baseline to compare with")
-    return _judge_calm(evidence, policy)
+    if not vitals.is_baseline_alive:
+        return Judgement(Verdict.INCONCLUSIVE, "the baseline's process has ended")
+    return _not_for_a_pass(evidence, policy, needed) or _judge_calm(evidence, policy)
 
 
 def is_suspicious(evidence: Evidence, policy: CanaryPolicy) -> bool:
@@ -67,7 +70,9 @@ def is_suspicious(evidence: Evidence, policy: CanaryPolicy) -> bool:
     if evidence.baseline is None:
         return False
     bar = math.log(1 / policy.suspicion_alpha)
-    usual = _rate(evidence.total.baseline, evidence.total.baseline_bad)
+    # What people met at the old release; our own probes, which mostly go well, would flatter it.
+    served = evidence.traffic if evidence.traffic.baseline else evidence.total
+    usual = _rate(served.baseline, served.baseline_bad)
     errors = _limit(usual + 2 * policy.error_tolerance, evidence.full)
     slow = _limit(1 - policy.slow_quantiles[0] + 2 * policy.slow_tolerance, evidence.full_slow)
     return (
@@ -128,6 +133,28 @@ def _judge_first(evidence: Evidence, policy: CanaryPolicy) -> Judgement:
     return Judgement(
         Verdict.PASS, f"first deployment: {seen.canary_bad} of {seen.canary} answers failed"
     )
+
+
+def _not_for_a_pass(evidence: Evidence, policy: CanaryPolicy, needed: int) -> Judgement | None:
+    """What is no failure of the canary and still no ground to promote it."""
+    seen, traffic = evidence.total, evidence.traffic
+    rate = _rate(seen.canary, seen.canary_bad)
+    if rate > policy.outage_limit:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{rate:.0%} of the answers failed on either side: an outage shows no release at work",
+        )
+    # Probes may stand in for traffic where there is none, not outvote the little there is.
+    excess = _rate(traffic.canary, traffic.canary_bad) - _rate(
+        traffic.baseline, traffic.baseline_bad
+    )
+    if traffic.canary < needed and excess > policy.error_tolerance:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{traffic.canary_bad} of {traffic.canary} answers under traffic failed, and they are "
+            "too few to judge by",
+        )
+    return None
 
 
 def _judge_calm(evidence: Evidence, policy: CanaryPolicy) -> Judgement:

@@ -249,15 +249,16 @@ def _in_the_journal(known: Known) -> _Conclusion | None:
     cause = _cause(rollout.cause)
     if _label(cause) is None:
         return None
+    never_served = cause in {CauseClass.CRASH_AT_START, CauseClass.MIGRATION}
     return _Conclusion(
         Ending.ROLLED_BACK,
-        "health_report",
+        "deployment" if never_served else "health_report",
         rollout.reason,
         cause,
         1,
         f"agentci why {known.key}, then push a fix",
-        failed_at=rollout.updated_at,
-        restored_at=rollout.updated_at,
+        failed_at=None if never_served else rollout.updated_at,
+        restored_at=None if never_served else rollout.updated_at,
     )
 
 

@@ -40,7 +40,10 @@ def delivery_metrics(
     failed = [o for o in inside if _is_failed(o, every)]
     rework = [o for o in inside if _is_rework(o, every)]
     lead_times = [
-        (_at(o) - o.committed_at).total_seconds() for o in inside if o.ending is Ending.PROMOTED
+        # A clock ahead of ours is no delivery before the commit.
+        max(0.0, (_at(o) - o.committed_at).total_seconds())
+        for o in inside
+        if o.ending is Ending.PROMOTED
     ]
     recoveries = [s for o in failed if (s := _recovery_s(o, every)) is not None]
     return DeliveryMetrics(
