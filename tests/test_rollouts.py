@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import (
     EnvironmentBusyError,
     InfrastructureError,
@@ -838,6 +839,30 @@ def test_person_ends_a_rollout_whose_driver_is_dead() -> None:
 
     assert live.key == commit(1).key
     world.assert_settled_on(1)
+
+
+def test_live_release_whose_artefact_is_gone_keeps_nobody_from_taking_its_place() -> None:
+    world = World.new(c2=Behaviour(error_rate=0.5))
+    world.deploy(1)
+    world.runtime.kill(world.live())
+    starts = world.runtime.start
+
+    def start(service: ServicePlan, of: Image, name: str, key: CommitKey) -> Release:
+        if of.reference == commit(1).key.sha:
+            raise InfrastructureError(f"The artefact {of.reference} is gone.")
+        return starts(service, of, name, key)
+
+    world.runtime.start = start  # type: ignore[method-assign]
+
+    with pytest.raises(InfrastructureError, match=r"Nothing serves in production: .*is gone"):
+        world.driver().reconcile((SERVICE,))
+    _, bad = world.deploy(2)
+    deployment, good = world.deploy(3)
+
+    assert bad.decision == "rolled_back"
+    assert deployment.baseline is None
+    assert good.decision == "promoted"
+    world.assert_settled_on(3)
 
 
 def test_rollback_asked_while_a_promotion_ends_leaves_the_new_release() -> None:

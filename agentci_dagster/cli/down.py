@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentci_dagster.cli.printing import ConfigOption, JsonFlag, console, print_json
 from agentci_dagster.domain.errors import UsageError
 
+if TYPE_CHECKING:
+    from agentci_dagster.resources import Resources
+
 _GRACE = timedelta(seconds=5)
+
+
+def _environments(resources: Resources) -> list[str]:
+    """Those of the settings, and those that were left behind when a service was taken out."""
+    folder = resources.settings.home / "environments"
+    left = {path.name for path in folder.glob("*") if path.is_dir()}
+    return sorted(left | {plan.environment for plan in resources.catalogue.services})
 
 
 def down(
@@ -29,7 +39,7 @@ def down(
         raise UsageError(
             "The daemon runs, and would start the services again.", "stop agentci up first"
         )
-    known = [plan.environment for plan in resources.catalogue.services]
+    known = _environments(resources)
     if environment and environment not in known:
         raise UsageError(
             f"No service is deployed to {environment!r} (known: {', '.join(known) or 'none'}).",

@@ -115,8 +115,9 @@ class Rollouts:
             if early is not None:
                 keeper.release()
                 return replace(early, seconds=self._clock.monotonic() - began)
-            site.restore(keeper.wait, drain_s=0, ready_deadline_s=_COLD_START_S)
-            rollout = self._open(site, commit.key, committed_at, route, policy, keeper)
+            restored = site.restore(keeper.wait, drain_s=0, ready_deadline_s=_COLD_START_S)
+            plan = plan_for(route, policy, is_first=restored.live is None)
+            rollout = self._open(site, commit.key, committed_at, route, plan, restored.live, keeper)
         except BaseException:
             keeper.release()
             raise
@@ -253,11 +254,11 @@ class Rollouts:
         key: CommitKey,
         committed_at: datetime,
         route: Route,
-        policy: CanaryPolicy,
+        plan: tuple[Step, ...],
+        baseline: Release | None,
         keeper: LeaseKeeper,
     ) -> Rollout:
         now = self._clock.now()
-        baseline = site.live()
         rollout = Rollout(
             id=f"{site.environment}:{key.sha[:12]}:{keeper.generation}",
             environment=site.environment,
@@ -265,7 +266,7 @@ class Rollouts:
             route=route,
             state=RolloutState.OPENED,
             generation=keeper.generation,
-            steps=plan_for(route, policy, is_first=baseline is None),
+            steps=plan,
             step_index=0,
             canary=None,
             baseline=baseline,
@@ -453,9 +454,14 @@ class Rollouts:
                 continue
             try:
                 done += self._settle_open(site, keeper)
-                site.restore(keeper.wait, drain_s=0, ready_deadline_s=_COLD_START_S)
+                restored = site.restore(keeper.wait, drain_s=0, ready_deadline_s=_COLD_START_S)
             finally:
                 keeper.release()
+            if restored.trouble:
+                raise InfrastructureError(
+                    f"Nothing serves in {site.environment}: {restored.trouble}",
+                    f"push a commit, or agentci rollback {site.environment} --to SHA",
+                )
         return tuple(done)
 
     def _settle_open(self, site: Site, keeper: LeaseKeeper) -> list[Rollout]:

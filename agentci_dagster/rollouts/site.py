@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from agentci_dagster.domain.errors import InfrastructureError, LeaseLostError
 from agentci_dagster.domain.image import Image, ImageKind
 from agentci_dagster.domain.rollout import Release
 from agentci_dagster.ports import (
@@ -45,10 +46,14 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The environment on its one live release; `traffic_at` is when all traffic was on it."""
+    """The environment on its one live release; `traffic_at` is when all traffic was on it.
+
+    `trouble` says why a live release that had died could not be started again; `live` is then None.
+    """
 
     live: Release | None
     traffic_at: datetime
+    trouble: str = ""
 
 
 class Site:
@@ -105,22 +110,29 @@ class Site:
         """All traffic to last known good, then end everything else. May be repeated at any time.
 
         Traffic moves first, releases stop later, and leaving one never depends on its health. A
-        live release that has died is started again from its artefact.
+        live release that has died is started again from its artefact; when that is gone, the rest
+        is done all the same, so that a new release can take its place.
         """
         router, runtime = self.ports.router, self.ports.runtime
         router.ensure(self.environment)
-        live = self.live()
+        live, trouble = self.live(), ""
         if live is not None and not runtime.is_alive(live):
             # Children may have outlived it; they would hold its files and its name.
             runtime.stop(live, _GRACE)
-            live = runtime.start(self.service, artefact_of(live), live.name, live.key)
-            self.wait_ready(live, ready_deadline_s, wait)
+            try:
+                live = runtime.start(self.service, artefact_of(live), live.name, live.key)
+                self.wait_ready(live, ready_deadline_s, wait)
+            except LeaseLostError:
+                raise
+            except InfrastructureError as error:
+                trouble = f"{live.name} is dead and cannot be started again: {error.message}"
+                live = None
         if live is not None:
             router.add(self.environment, live, self.service.health_path)
             router.weights(self.environment, {live.name: 1.0})
         else:
             router.weights(self.environment, {})
-        restored = Restored(live, self.ports.clock.now())
+        restored = Restored(live, self.ports.clock.now(), trouble)
         keep = live.name if live else None
         others = [r for r in runtime.releases(self.environment) if r.name != keep]
         if others and drain_s:

@@ -113,3 +113,15 @@ def test_rollback_without_a_service_knows_none(home: Home) -> None:
 
     assert done.code == 2
     assert "(known: none)" in done.json["error"]
+
+
+def test_services_that_are_configured_no_more_are_ended_too(home: Home) -> None:
+    (home.folder / "environments" / "staging" / "releases").mkdir(parents=True)
+
+    unknown = home.agentci("down", "nowhere")
+    known = home.agentci("down", "staging")
+
+    assert unknown.code == 2
+    assert "(known: staging)" in unknown.err
+    assert known.code == 0
+    assert "nothing was running" in known.out
