@@ -15,11 +15,11 @@ from tests.builders import NOON
 class Repository:
     """A repository in a folder, driven with git itself under a configuration of its own."""
 
-    def __init__(self, folder: Path, branch: str = "main") -> None:
+    def __init__(self, folder: Path, branch: str = "main", *, object_format: str = "sha1") -> None:
         self.folder = folder
         self.n_commits = 0
         folder.mkdir(parents=True)
-        self.git("init", "-q", "-b", branch, "--template=")
+        self.git("init", "-q", "-b", branch, "--template=", f"--object-format={object_format}")
 
     def git(self, *arguments: str | bytes, stdin: bytes = b"", **variables: str) -> str:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}

@@ -432,6 +432,14 @@ def test_what_is_no_repository_is_named(tmp_path: Path, make, message: str) -> N
     assert "Next: " in str(caught.value)
 
 
+def test_sha256_repository_is_said_to_be_unsupported(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "watched", object_format="sha256")
+    repository.commit({"a": b"1\n"})
+
+    with pytest.raises(GitError, match="uses the sha256 object format, which is not supported"):
+        repository.mirror().refresh()
+
+
 def test_commit_that_is_not_there_is_named(repository: Repository) -> None:
     repository.commit({"a": b"1\n"})
     mirror = repository.mirror()

@@ -226,7 +226,20 @@ def test_renames_between_odd_names_come_out_right(repository: Repository) -> Non
     assert (file.path, file.old_path) == ("-new\t\\xfe", "old\n\\xff")
 
 
-@pytest.mark.parametrize("name", ["-x", "--upload-pack=touch canary", "-", "@", "a'b", "HEAD"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-x",
+        "--upload-pack=touch canary",
+        "-",
+        "@",
+        "a'b",
+        "HEAD",
+        "a\u2028b",
+        "a\u0085b",
+        "a\u2029b",
+    ],
+)
 def test_odd_branch_names_are_only_names(repository: Repository, name: str) -> None:
     name = name.replace(" ", "\u00a0")
     sha = repository.commit({"a": b"1\n"})

@@ -36,7 +36,10 @@ _STATE = "agentci.json"
 _ASK_TIMEOUT = timedelta(seconds=60)
 _FETCH_TIMEOUT = timedelta(minutes=15)
 _LOCK_TIMEOUT_S = 60.0
-_ADVERTISED = re.compile(rb"([0-9a-f]{40})\t(HEAD|refs/heads/[^\x00-\x20\x7f~^:?*\[\\]+)")
+_SHA1_DIGITS = 40
+_ADVERTISED = re.compile(
+    rb"([0-9a-f]{40,64})\t(HEAD|refs/heads/[^\x00-\x20\x7f~^:?*\[\\]+)"
+)
 _FETCH = (
     "fetch", "--quiet", "--atomic", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--update-shallow", "--stdin", "--end-of-options",
@@ -124,6 +127,8 @@ class Fetching:
         heads: dict[str, str] = {}
         for line in self._talk(source, ask).stdout.split(b"\n"):
             if found := _ADVERTISED.fullmatch(line):
+                if len(found[1]) != _SHA1_DIGITS:
+                    raise _sha256_error(self.repository, source)
                 # Names that are not UTF-8 cannot be configured either, so they are nobody's loss.
                 heads[found[2].decode(errors="replace")] = found[1].decode()
         head = heads.pop("HEAD", None)
@@ -195,8 +200,9 @@ class Fetching:
 
     def _refs(self, prefix: str) -> dict[str, str]:
         ask = ("for-each-ref", "--format=%(objectname) %(refname)", prefix)
-        lines = self.plumbing.ask(*ask).stdout.decode(errors="replace").splitlines()
-        pairs = (line.split(" ", 1) for line in lines)
+        # Only here does a line end at b"\n": a name may hold what str.splitlines takes for an end.
+        lines = self.plumbing.ask(*ask).stdout.rstrip(b"\n").split(b"\n")
+        pairs = (line.decode(errors="replace").split(" ", 1) for line in lines if line)
         return {name.removeprefix(prefix): sha for sha, name in pairs}
 
     def _update_refs(self, commands: Sequence[str]) -> None:
@@ -255,6 +261,14 @@ def _try_lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sha256_error(repository: str, source: Source) -> GitError:
+    return GitError(
+        f"Repository {repository!r} at {without_secret(source.address)} uses the sha256 object "
+        "format, which is not supported.",
+        "give a repository in git's default format, sha1",
+    )
 
 
 def _next_step(source: Source) -> str:
