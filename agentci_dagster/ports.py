@@ -40,13 +40,22 @@ class BranchTip:
 class Refreshed:
     """What a fetch found.
 
-    `missing` are watched branches that the remote does not have (yet, or any more).
+    `tips` come in the order of the configured branches, then by name. `missing` are watched
+    branches that the remote does not have (yet, or any more).
     """
 
     tips: tuple[BranchTip, ...]
     missing: tuple[str, ...]
     identity: str
     """Digest of the repository's address and root: a cursor made for another one is not used."""
+    patterns: tuple[str, ...]
+    """The watched branches as the settings name them."""
+    is_empty: bool = False
+    """The remote has no branch at all, watched or not."""
+    replaced: tuple[BranchTip, ...] = ()
+    """Branches that a force push moved since the last fetch, with the tips they had before."""
+    gone: tuple[BranchTip, ...] = ()
+    """Branches that were deleted since the last fetch, with the tips they had."""
 
 
 class Mirror(Protocol):

@@ -13,7 +13,7 @@ import pytest
 from agentci_dagster.adapters.git import GitMirror, GitMirrors
 from agentci_dagster.domain.diff import CommitKey, FileKind, FileStatus, ReadLimits, SymbolStatus
 from agentci_dagster.domain.errors import GitError, UsageError
-from agentci_dagster.ports import Mirror, Mirrors
+from agentci_dagster.ports import BranchTip, Mirror, Mirrors
 from tests.adapters.repositories import RealRemote, Repository
 from tests.fakes.git import FakeMirror, FakeMirrors
 
@@ -117,6 +117,54 @@ def test_force_push_loses_nothing(remote: Remote) -> None:
     assert refreshed.identity == identity
     assert remote.mirror.new_commits([new], [replaced], 25) == ((new,), 0)
     assert remote.mirror.diff(replaced).files[0].path == "a"
+
+
+def test_refresh_tells_what_was_forced_and_what_is_gone(remote: Remote) -> None:
+    first = remote.push({"a": b"1\n"})
+    replaced = remote.push({"a": b"2\n"})
+    old = remote.push({"b": b"1\n"}, branch="release/1")
+    assert remote.mirror.refresh().replaced == ()
+
+    remote.force("main", first)
+    remote.push({"a": b"3\n"})
+    remote.delete("release/1")
+    told = remote.mirror.refresh()
+    after = remote.mirror.refresh()
+
+    assert told.replaced == (BranchTip("main", replaced),)
+    assert told.gone == (BranchTip("release/1", old),)
+    assert (after.replaced, after.gone) == ((), ())
+
+
+def test_tips_come_in_the_order_of_the_settings(remote: Remote) -> None:
+    remote.mirror.branches = ("z", "release/*", "*")
+    for branch in ("a", "release/2", "release/1", "z"):
+        remote.push({"a": branch.encode()}, branch=branch)
+
+    tips = [tip.branch for tip in remote.mirror.refresh().tips]
+
+    assert tips == ["z", "release/1", "release/2", "a"]
+
+
+def test_branch_taken_from_the_settings_is_not_said_to_be_gone(remote: Remote) -> None:
+    remote.push({"a": b"1\n"})
+    remote.push({"b": b"1\n"}, branch="release/1")
+    remote.mirror.refresh()
+    remote.mirror.branches = ("main",)
+
+    told = remote.mirror.refresh()
+
+    assert told.gone == ()
+    assert told.patterns == ("main",)
+
+
+def test_remote_with_unwatched_branches_only_is_not_empty(remote: Remote) -> None:
+    before = remote.mirror.refresh()
+    remote.push({"a": b"1\n"}, branch="master")
+    after = remote.mirror.refresh()
+
+    assert (before.is_empty, after.is_empty) == (True, False)
+    assert after.tips == ()
 
 
 def test_unreachable_remote_is_an_error_and_the_mirror_stays(remote: Remote) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentci_dagster.domain.watching import WatchCursor
+from agentci_dagster.domain.watching import WatchCursor, watched
 
 BRANCHES = ("main", "next", "team/x")
 
@@ -95,14 +95,53 @@ def test_no_commit_is_lost_or_delivered_twice(
     assert not set(model.delivered) & model.before_first_sight
 
 
-def test_cursor_survives_being_written() -> None:
-    cursor = WatchCursor("id", ("b", "a"))
-
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        WatchCursor("id", ("b", "a")),
+        WatchCursor("id", (), ("main", "team/*"), was_empty=True),
+        WatchCursor("id", ("a",), ()),
+    ],
+)
+def test_cursor_survives_being_written(cursor: WatchCursor) -> None:
     assert WatchCursor.parse(cursor.dump()) == cursor
 
 
+def test_cursor_of_the_first_version_is_read() -> None:
+    assert WatchCursor.parse('{"identity": "id", "known": ["a"]}') == WatchCursor("id", ("a",))
+
+
+def test_first_configured_branches_come_first() -> None:
+    branches = ("team/b", "other", "main", "team/a")
+
+    assert watched(branches, ("team/*", "main")) == ("team/a", "team/b", "main")
+
+
+def test_branch_begins_when_no_earlier_pattern_meant_it() -> None:
+    cursor = WatchCursor("id", ("a",), ("main", "team/*"))
+
+    assert cursor.begun_by(("main", "team/x", "next")) == ("next",)
+    assert WatchCursor("id", ("a",)).begun_by(("main",)) == ()
+
+
+def test_nothing_known_is_a_first_sight_unless_the_remote_was_empty() -> None:
+    assert WatchCursor("id", ()).knows_nothing
+    assert not WatchCursor("id", (), ("main",), was_empty=True).knows_nothing
+    assert not WatchCursor("id", ("a",)).knows_nothing
+
+
 @pytest.mark.parametrize(
-    "text", [None, "", "{", "[]", "7", '{"identity": "x"}', '{"identity": "x", "known": 7}']
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"identity": "x", "known": [], "patterns": 7}',
+        '{"identity": "x"}',
+        '{"identity": "x", "known": 7}',
+    ],
 )
 def test_what_is_no_cursor_of_ours_is_none(text: str | None) -> None:
     assert WatchCursor.parse(text) is None

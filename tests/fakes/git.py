@@ -29,6 +29,7 @@ from agentci_dagster.domain.history import (
     author_id_of,
     is_fix,
 )
+from agentci_dagster.domain.watching import watched
 from agentci_dagster.ports import BranchTip, Mirror, Refreshed
 from tests.builders import NOON
 
@@ -97,12 +98,25 @@ class FakeMirror:
             raise GitError(
                 f"Repository {self.repository!r} cannot be fetched.", "check the network"
             )
-        self.seen = {
-            n: s for n, s in self.remote.items() if any(fnmatchcase(n, b) for b in self.branches)
-        }
-        tips = tuple(BranchTip(name, sha) for name, sha in sorted(self.seen.items()))
+        before, self.seen = (
+            self.seen,
+            {n: self.remote[n] for n in watched(self.remote, self.branches)},
+        )
+        moved = {n: s for n, s in before.items() if n in self.seen}
         missing = (b for b in self.branches if not any(fnmatchcase(n, b) for n in self.seen))
-        return Refreshed(tips, tuple(missing), self.identity)
+        return Refreshed(
+            tuple(BranchTip(name, sha) for name, sha in self.seen.items()),
+            tuple(missing),
+            self.identity,
+            self.branches,
+            is_empty=not self.remote,
+            replaced=tuple(
+                BranchTip(n, s)
+                for n, s in moved.items()
+                if s not in self._ancestors([self.seen[n]])
+            ),
+            gone=tuple(BranchTip(n, s) for n, s in before.items() if n not in self.remote),
+        )
 
     def new_commits(
         self, tips: Sequence[str], known: Sequence[str], limit: int

@@ -136,6 +136,148 @@ def test_deleted_branch_loses_nothing(daemon: Daemon) -> None:
     assert daemon.delivered() == [after]
 
 
+def test_correcting_a_branch_name_starts_at_the_tip(daemon: Daemon) -> None:
+    for n in range(60):
+        daemon.push("master", f"change {n}")
+    result = daemon.tick()
+    daemon.mirror.branches = ("master",)
+
+    assert isinstance(result, dg.SensorResult)
+    assert "No such branch yet: main" in str(result.skip_reason)
+    assert daemon.delivered() == [daemon.mirror.remote["master"]]
+    after = daemon.push("master", "after")
+    assert daemon.delivered() == [after]
+
+
+def test_branch_that_appears_beside_unwatched_ones_starts_at_the_tip(daemon: Daemon) -> None:
+    for n in range(60):
+        daemon.push("master", f"change {n}")
+    daemon.tick()
+    daemon.mirror.force("main", daemon.mirror.remote["master"])
+
+    assert daemon.delivered() == [daemon.mirror.remote["main"]]
+
+
+def test_branch_added_to_the_settings_starts_at_its_tip(daemon: Daemon) -> None:
+    daemon.push("main", "base")
+    daemon.tick()
+    for n in range(40):
+        daemon.push("old-release", f"old {n}")
+    daemon.mirror.branches = ("main", "old-release")
+    on_main = daemon.push("main", "at the same time")
+
+    assert daemon.delivered() == [on_main, daemon.mirror.remote["old-release"]]
+    assert daemon.delivered() == []
+    after = daemon.push("old-release", "after")
+    assert daemon.delivered() == [after]
+
+
+def test_branch_added_to_the_settings_hides_nothing_that_is_still_to_be_delivered(
+    daemon: Daemon,
+) -> None:
+    daemon.push("main", "base")
+    daemon.tick()
+    shas = [daemon.push("main", f"change {n}") for n in range(50)]
+    daemon.mirror.force("develop", shas[-1])
+    tip = daemon.push("develop", "ahead")
+    daemon.mirror.branches = ("main", "develop")
+
+    batches = [daemon.delivered() for _ in range(4)]
+
+    assert [sha for batch in batches for sha in batch] == [*shas, tip]
+    assert max(len(batch) for batch in batches) <= 25
+
+
+def test_branch_that_a_wider_pattern_meant_before_goes_on(daemon: Daemon) -> None:
+    daemon.push("main", "base")
+    daemon.push("team/x", "mine")
+    daemon.tick()
+    later = [daemon.push("team/x", f"change {n}") for n in range(2)]
+    daemon.mirror.branches = ("team/x",)
+
+    assert daemon.delivered() == later
+
+
+def test_history_pushed_to_an_empty_repository_is_delivered(daemon: Daemon) -> None:
+    daemon.tick()
+    shas = [daemon.push("main", f"change {n}") for n in range(3)]
+
+    assert daemon.delivered() == shas
+
+
+def test_cursor_of_the_first_version_goes_on(daemon: Daemon) -> None:
+    tip = daemon.push("main", "base")
+    daemon.cursor = json.dumps({"identity": daemon.mirror.identity, "known": [tip]})
+    later = daemon.push("main", "later")
+
+    assert daemon.delivered() == [later]
+
+
+def test_first_sight_takes_the_tip_of_the_first_configured_branch(daemon: Daemon) -> None:
+    daemon.mirror.branches = ("main", "develop")
+    tip = daemon.push("main", "base")
+    daemon.push("develop", "ahead")
+
+    assert daemon.delivered() == [tip]
+
+
+def said(result: dg.SensorResult | dg.SkipReason) -> str:
+    assert isinstance(result, dg.SensorResult)
+    return str(result.skip_reason)
+
+
+def test_force_push_back_is_said(daemon: Daemon) -> None:
+    base = daemon.push("main", "base")
+    bad = daemon.push("main", "bad")
+    daemon.tick()
+    daemon.mirror.force("main", base)
+
+    assert f"main was force-pushed from {bad[:10]} to {base[:10]}" in said(daemon.tick())
+    assert "force-pushed" not in said(daemon.tick())
+
+
+def test_force_push_and_deletion_are_said_beside_new_commits(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = daemon.push("main", "base")
+    daemon.push("team/x", "gone soon")
+    daemon.push("main", "bad")
+    daemon.tick()
+    daemon.mirror.force("main", base)
+    daemon.mirror.delete("team/x")
+    better = daemon.push("main", "better")
+
+    assert daemon.delivered() == [better]
+    told = capsys.readouterr().err
+    assert "main was force-pushed" in told
+    assert "Deleted at the remote: team/x" in told
+
+
+def test_deletion_is_said_where_only_a_pattern_means_the_branch(daemon: Daemon) -> None:
+    daemon.push("main", "base")
+    daemon.push("team/x", "x")
+    daemon.push("team/y", "y")
+    daemon.tick()
+    daemon.mirror.delete("team/x")
+
+    assert "Deleted at the remote: team/x" in said(daemon.tick())
+
+
+def test_many_branches_are_counted_not_listed(daemon: Daemon) -> None:
+    base = daemon.push("main", "base")
+    for n in range(40):
+        daemon.push(f"team/{n}", "x")
+    daemon.tick()
+    for n in range(20):
+        daemon.mirror.delete(f"team/{n}")
+        daemon.mirror.force(f"team/{n + 20}", base)
+
+    text = said(daemon.tick())
+
+    assert "and 10 more; what it had is kept" in text
+    assert "10 more branches were force-pushed" in text
+
+
 def test_unreachable_remote_is_said_and_heals(daemon: Daemon) -> None:
     daemon.push("main", "base")
     daemon.tick()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import fnmatch
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from agentci_dagster.adapters.git.source import (
     without_secret,
 )
 from agentci_dagster.domain.errors import GitError
+from agentci_dagster.domain.watching import is_watched, watched
 from agentci_dagster.ports import BranchTip, Refreshed
 
 WATCHED = "refs/watched/"
@@ -37,9 +37,7 @@ _ASK_TIMEOUT = timedelta(seconds=60)
 _FETCH_TIMEOUT = timedelta(minutes=15)
 _LOCK_TIMEOUT_S = 60.0
 _SHA1_DIGITS = 40
-_ADVERTISED = re.compile(
-    rb"([0-9a-f]{40,64})\t(HEAD|refs/heads/[^\x00-\x20\x7f~^:?*\[\\]+)"
-)
+_ADVERTISED = re.compile(rb"([0-9a-f]{40,64})\t(HEAD|refs/heads/[^\x00-\x20\x7f~^:?*\[\\]+)")
 _FETCH = (
     "fetch", "--quiet", "--atomic", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--update-shallow", "--stdin", "--end-of-options",
@@ -77,14 +75,18 @@ class Fetching:
         with self._locked():
             self._make(source)
             offer = self._offer(source)
-            wanted = {n: s for n, s in offer.branches.items() if self._is_watched(n)}
-            self._bring(source, wanted, offer.head)
+            before = self._refs(WATCHED)
+            replaced = self._bring(source, offer, before)
             tips = self._refs(WATCHED)
             identity = self._identity(tuple(tips.values()))
         return Refreshed(
-            tuple(BranchTip(name, sha) for name, sha in sorted(tips.items())),
-            tuple(b for b in self.branches if not any(fnmatch.fnmatchcase(n, b) for n in tips)),
+            tuple(BranchTip(name, tips[name]) for name in watched(tips, self.branches)),
+            tuple(b for b in self.branches if not any(is_watched(n, (b,)) for n in tips)),
             identity,
+            self.branches,
+            is_empty=offer.head is None and not offer.branches,
+            replaced=tuple(BranchTip(name, before[name]) for name in replaced),
+            gone=tuple(BranchTip(n, s) for n, s in before.items() if n not in offer.branches),
         )
 
     def bring_named(self, name: str) -> bool:
@@ -100,9 +102,6 @@ class Fetching:
                 if not self._talk(source, fetch, line, is_failure_fine=True).returncode:
                     return True
         return False
-
-    def _is_watched(self, name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, branch) for branch in self.branches)
 
     def _make(self, source: Source) -> None:
         """Make the mirror when it is not there; nothing of a template or of the user's settings
@@ -136,8 +135,9 @@ class Fetching:
             head, {n.removeprefix("refs/heads/"): s for n, s in heads.items() if "\ufffd" not in n}
         )
 
-    def _bring(self, source: Source, wanted: Mapping[str, str], head: str | None) -> None:
-        before = self._refs(WATCHED)
+    def _bring(self, source: Source, offer: Offer, before: Mapping[str, str]) -> tuple[str, ...]:
+        """Make the watched refs what the remote offers; the branches that lost commits by it."""
+        wanted = {n: offer.branches[n] for n in watched(offer.branches, self.branches)}
         gone = {name: sha for name, sha in before.items() if name not in wanted}
         # First, because a new branch `a/b` does not fit beside an old branch `a`.
         self._update_refs(
@@ -146,26 +146,29 @@ class Fetching:
         )
         moved = [n for n, sha in wanted.items() if before.get(n) != sha]
         lines = [f"+refs/heads/{n}:{WATCHED}{n}" for n in moved]
-        if head is not None and self._refs(SOURCE).get("HEAD") != head:
+        if offer.head is not None and self._refs(SOURCE).get("HEAD") != offer.head:
             lines.append(f"+HEAD:{SOURCE}HEAD")
         if not lines:
-            return
+            return ()
         self._talk(source, (*_FETCH, source.address), "".join(f"{x}\n" for x in lines).encode())
-        self._keep_replaced(before, moved)
+        replaced = self._keep_replaced(before, moved)
         # Collects loose objects now and then; all that was ever watched is held by a ref.
         self.plumbing.ask("gc", "--auto", "--quiet", timeout=_FETCH_TIMEOUT, is_failure_fine=True)
+        return replaced
 
-    def _keep_replaced(self, before: Mapping[str, str], moved: Sequence[str]) -> None:
+    def _keep_replaced(self, before: Mapping[str, str], moved: Sequence[str]) -> tuple[str, ...]:
         """A force push leaves its old commits without a branch; they may be partitions, so they
         are kept.
         """
         now = self._refs(WATCHED)
-        replaced = [
-            before[name]
+        replaced = tuple(
+            name
             for name in moved
             if name in before and not self._is_ancestor(before[name], now.get(name, before[name]))
-        ]
-        self._update_refs([f"update {KEPT}{sha} {sha}" for sha in replaced])
+        )
+        kept = (before[name] for name in replaced)
+        self._update_refs([f"update {KEPT}{sha} {sha}" for sha in kept])
+        return replaced
 
     def _is_ancestor(self, old: str, new: str) -> bool:
         ask = ("merge-base", "--is-ancestor", old, new)
