@@ -23,6 +23,7 @@ _FIX = re.compile(
     r"|crash(es|ed|ing)?|broken|repair(s|ed)?|mend(s|ed)?|patch(es|ed)?|workaround|mistakes?|incorrect(ly)?|wrong(ly)?)\b",
     re.IGNORECASE,
 )
+_SECONDS = re.compile(rb"-?\d{1,20}")
 _READ_OF_MESSAGE = 10_000
 _RAW = re.compile(rb"\n?:\d{6} \d{6} [0-9a-f]+ [0-9a-f]+ ([A-Z])\d*")
 _NUMSTAT = re.compile(rb"\n?(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
@@ -151,6 +152,11 @@ def moment_of(seconds: int) -> datetime:
     return datetime.fromtimestamp(min(max(seconds, _EARLIEST), _LATEST), UTC)
 
 
+def seconds_of(text: bytes) -> int:
+    """Git's seconds as a number; 0, the epoch, for a commit whose date git cannot read."""
+    return int(text) if _SECONDS.fullmatch(text) else 0
+
+
 def parse_log(output: bytes) -> Iterator[PastCommit]:
     """Read `git log -z --format=LOG_FORMAT` with --raw, and --numstat where lines are wanted, in
     its order.
@@ -168,7 +174,7 @@ def parse_log(output: bytes) -> Iterator[PastCommit]:
         yield PastCommit(
             head[1:].decode(),
             author_id_of(address),
-            moment_of(int(seconds)),
+            moment_of(seconds_of(seconds)),
             is_fix(message.decode(errors="replace")),
             files,
         )

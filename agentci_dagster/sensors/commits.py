@@ -64,7 +64,7 @@ def _requested(
     live = set(context.instance.get_dynamic_partitions(COMMITS))
     fresh = [str(key) for key in keys if str(key) not in live]
     return dg.SensorResult(
-        run_requests=[_request(mirror, key) for key in keys],
+        run_requests=[_request(context, mirror, key) for key in keys],
         dynamic_partitions_requests=[commits.build_add_request(fresh)] if fresh else [],
         cursor=cursor,
     )
@@ -117,16 +117,21 @@ def _named(branches: Sequence[str]) -> str:
     return f"{names} and {more} more" if more > 0 else names
 
 
-def _request(mirror: Mirror, key: CommitKey) -> dg.RunRequest:
+def _request(context: dg.SensorEvaluationContext, mirror: Mirror, key: CommitKey) -> dg.RunRequest:
+    tags = {"agentci/repository": key.repository}
+    try:
+        tags |= _about(mirror, key)
+    except GitError as error:
+        # Requested all the same: its own run says what is wrong, and those beside it go on.
+        context.log.warning(f"{key} cannot be read: {clean_text(str(error), 500)}")
+    return dg.RunRequest(run_key=str(key), partition_key=str(key), tags=tags)
+
+
+def _about(mirror: Mirror, key: CommitKey) -> dict[str, str]:
     commit = mirror.commit(key.sha)
     branches = mirror.branches_of(key.sha)
-    return dg.RunRequest(
-        run_key=str(key),
-        partition_key=str(key),
-        tags={
-            "agentci/repository": key.repository,
-            "agentci/branch": clean_text(branches[0], 200) if branches else "unknown",
-            "agentci/title": clean_text(commit.subject, 200) or "untitled",
-            "agentci/author": clean_text(commit.author_name, 100) or "unknown",
-        },
-    )
+    return {
+        "agentci/branch": clean_text(branches[0], 200) if branches else "unknown",
+        "agentci/title": clean_text(commit.subject, 200) or "untitled",
+        "agentci/author": clean_text(commit.author_name, 100) or "unknown",
+    }

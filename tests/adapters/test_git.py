@@ -635,6 +635,26 @@ def test_dates_beyond_the_calendar_are_kept_within(repository: Repository) -> No
     assert mirror.features(mirror.diff(sha)).files == 0
 
 
+@pytest.mark.parametrize("date", ["", "123", "notadate +0000", "9" * 30 + " +0000", "-5 +0000"])
+@pytest.mark.parametrize("role", ["author", "committer"])
+def test_malformed_date_is_an_oddity_and_stops_nothing(
+    repository: Repository, role: str, date: str
+) -> None:
+    parent = repository.commit({"a": b"1\n"})
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    dates = {"author": "1700000000 +0000", "committer": "1700000000 +0000"} | {role: date}
+    people = "".join(f"{who} A <a@b> {at}\n" for who, at in dates.items())
+    body = f"tree {tree}\nparent {parent}\n{people}\nodd\n".encode()
+    sha = repository.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=body)
+    repository.git("reset", "-q", "--hard", sha)
+    child = repository.commit({"a": b"2\n"}, author="a@b")
+    mirror = repository.mirror()
+
+    assert any("odd date" in note for note in mirror.diff(sha).notes)
+    assert not mirror.diff(child).notes
+    assert mirror.features(mirror.diff(child)).experience == 1
+
+
 def test_diff_is_json(repository: Repository) -> None:
     sha = repository.commit({b"caf\xe9.txt": b"1\n", "naïve\n.md": b"2\n"}, "x \x1b[31m\u202e")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -364,6 +366,16 @@ def test_plain_diffs_need_no_words_and_odd_ones_get_them() -> None:
     notes = about_reading(merge, odd, limits, is_cut_off=True)
 
     assert [note.split()[0] for note in notes] == ["merge", "the", "only", "2"]
+
+
+@pytest.mark.parametrize("field", ["authored_at", "committed_at"])
+@pytest.mark.parametrize("year", [1970, 9999])
+def test_date_at_the_edge_of_the_calendar_is_odd(field: str, year: int) -> None:
+    commit = builders.commit(**{field: datetime(year, 1, 1, tzinfo=UTC)})
+
+    (note,) = about_reading(commit, RawDiff((raw(),), ((),)), ReadLimits(), is_cut_off=False)
+
+    assert note.startswith("odd date")
 
 
 # ---------------------------------------------------------------- symbols

@@ -41,6 +41,7 @@ class FakeMirror:
         self.repository = repository
         self.branches = branches
         self.is_reachable = True
+        self.unreadable: set[str] = set()
         self.identity = f"identity-of-{repository}"
         self.remote: dict[str, str] = {}
         self.seen: dict[str, str] = {}
@@ -134,7 +135,7 @@ class FakeMirror:
         return found
 
     def commit(self, sha: str) -> Commit:
-        if sha not in self.commits:
+        if sha not in self.commits or sha in self.unreadable:
             raise GitError(f"Repository {self.repository!r} has no object {sha}.")
         return self.commits[sha]
 

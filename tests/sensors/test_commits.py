@@ -136,6 +136,21 @@ def test_deleted_branch_loses_nothing(daemon: Daemon) -> None:
     assert daemon.delivered() == [after]
 
 
+def test_commit_that_cannot_be_read_stops_no_other(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.push("main", "base")
+    daemon.tick()
+    shas = [daemon.push("main", f"change {n}") for n in range(3)]
+    daemon.mirror.unreadable = {shas[1]}
+
+    result = daemon.tick()
+
+    assert isinstance(result, dg.SensorResult)
+    assert [r.run_key for r in result.run_requests or ()] == [f"shop@{sha}" for sha in shas]
+    assert f"shop@{shas[1]} cannot be read" in capsys.readouterr().err
+
+
 def test_correcting_a_branch_name_starts_at_the_tip(daemon: Daemon) -> None:
     for n in range(60):
         daemon.push("master", f"change {n}")

@@ -24,9 +24,9 @@ from agentci_dagster.adapters.git.tree import (
     tree_of,
 )
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey, ReadLimits
-from agentci_dagster.domain.errors import GitError, UsageError
+from agentci_dagster.domain.errors import UsageError
 from agentci_dagster.domain.features import CommitFeatures
-from agentci_dagster.domain.history import author_id_of, moment_of
+from agentci_dagster.domain.history import author_id_of, moment_of, seconds_of
 from agentci_dagster.ports import Mirror, Refreshed
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -89,8 +89,8 @@ class GitMirror:
             tree=tree.decode(),
             author_id=author_id_of(address),
             author_name=name.decode(errors="replace"),
-            authored_at=moment_of(_seconds(authored)),
-            committed_at=moment_of(_seconds(committed)),
+            authored_at=moment_of(seconds_of(authored)),
+            committed_at=moment_of(seconds_of(committed)),
             message=message[:_MAX_MESSAGE].decode(errors="replace").rstrip("\n"),
         )
 
@@ -212,10 +212,3 @@ def _sha(text: str) -> str:
     if not _SHA.fullmatch(text):
         raise UsageError(f"Not a full commit sha (40 hex digits): {text[:100]!r}.")
     return text
-
-
-def _seconds(text: bytes) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise GitError(f"git gave no time for a commit: {text[:40]!r}.") from error

@@ -91,6 +91,8 @@ def about_reading(
     notes: list[str] = []
     if commit.is_merge:
         notes.append(f"merge of {len(commit.parents)} parents, shown against the first")
+    if commit.has_odd_date:
+        notes.append("odd date: the commit does not say when it was made")
     if is_cut_off:
         notes.append("the history ends here (shallow clone), so the whole tree is shown as added")
     if raw.is_truncated:

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 
 _SHA = re.compile(r"[0-9a-f]{40}")
+_ODD_YEARS = (1970, 9999)
+"""What the reader of git's dates gives for none, and for those out of the calendar."""
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -91,6 +93,13 @@ class Commit:
     @property
     def subject(self) -> str:
         return self.message.split("\n", 1)[0]
+
+    @property
+    def has_odd_date(self) -> bool:
+        """Whether git could not read one of its dates, or read one before git or beyond the
+        calendar.
+        """
+        return any(at.year in _ODD_YEARS for at in (self.authored_at, self.committed_at))
 
     @property
     def is_merge(self) -> bool:
