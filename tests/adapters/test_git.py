@@ -584,6 +584,21 @@ def test_large_diff_is_capped_and_says_so(repository: Repository) -> None:
     assert "MiB of the diff were read" in capped.notes[0]
 
 
+def test_text_too_large_for_git_to_compare_is_capped_and_named(repository: Repository) -> None:
+    repository.commit({"a": b"1\n"})
+    line = b"insert into prices values (1, 2, 3);\n"
+    large = line * (17 * 1024 * 1024 // len(line))
+    sha = repository.commit({"seed.sql": large, "video.bin": b"\0" + large, "small.bin": b"\0"})
+    shrunk = repository.commit({"seed.sql": b"1\n", "video.bin": None})
+    mirror = repository.mirror()
+
+    grown, less = mirror.diff(sha), mirror.diff(shrunk)
+
+    note = "'seed.sql' is larger than 16 MiB; its lines were not counted"
+    assert (grown.is_capped, grown.notes) == (True, (note,))
+    assert (less.is_capped, less.notes) == (True, (note,))
+
+
 def test_too_many_files_keep_those_that_ask_for_care(repository: Repository) -> None:
     repository.commit({"a": b"1\n"})
     many = {f"docs/{n:03}.md": b"x\n" for n in range(50)}

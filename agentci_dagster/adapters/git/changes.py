@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agentci_dagster.adapters.git.plumbing import EMPTY_TREE, Plumbing
+from agentci_dagster.adapters.git.plumbing import BIG_FILE_BYTES, EMPTY_TREE, Plumbing
 from agentci_dagster.adapters.git.tree import Blob, blobs_of
 from agentci_dagster.domain.diff import (
     ChangedSymbol,
@@ -27,6 +27,8 @@ from agentci_dagster.domain.diff import (
 from agentci_dagster.domain.errors import GitError
 
 _MAX_NOTES = 50
+_MAX_HEADS = 20
+_READ_OF_HEAD = 8_000  # as git does to tell binary from text
 _NO_BLOB = "0" * 40
 _NO_SOURCE = ("000000", "120000", "160000")
 _DIFF = (
@@ -54,7 +56,12 @@ def read_diff(plumbing: Plumbing, commit: Commit, limits: ReadLimits) -> CommitD
         n_left = len(with_source) - limits.max_parsed_files
         notes.append(f"no functions known of {n_left:,} more Python files")
     is_cut_off = commit.key.sha in _cut_off_commits(plumbing)
-    is_capped = raw.is_truncated or len(chosen) < len(raw.changes) or is_cut_off
+    uncounted = _uncounted(plumbing, raw.changes)
+    notes += [
+        f"{path!r} is larger than {BIG_FILE_BYTES >> 20} MiB; its lines were not counted"
+        for path in uncounted
+    ]
+    is_capped = raw.is_truncated or len(chosen) < len(raw.changes) or is_cut_off or bool(uncounted)
     files = tuple(file_change(raw.changes[i], raw.hunks[i], symbols.get(i, ())) for i in chosen)
     said = about_reading(commit, raw, limits, is_cut_off=is_cut_off)
     return CommitDiff(
@@ -71,6 +78,35 @@ def _raw_diff(plumbing: Plumbing, commit: Commit, limits: ReadLimits) -> RawDiff
         return parse_diff(text, is_truncated=is_truncated)
     except ValueError as error:
         raise GitError(f"The diff of {commit.key} could not be read: {error}.") from error
+
+
+def _uncounted(plumbing: Plumbing, changes: Sequence[RawChange]) -> tuple[str, ...]:
+    """Paths of text that has no line counts only because it is large."""
+    binary = [c for c in changes if c.lines_added is None and not c.is_submodule]
+    sides = [(c.path, b) for c in binary for b in (c.old_blob, c.new_blob) if b != _NO_BLOB]
+    if not sides:
+        return ()
+    names = "".join(f"{blob}\n" for _, blob in sides).encode()
+    ask = ("cat-file", "--batch-check=%(objectsize)")
+    sizes = plumbing.ask(*ask, input=names).stdout.split(b"\n")
+    large = [
+        side
+        for side, size in zip(sides, sizes, strict=False)
+        if size.isdigit() and int(size) > BIG_FILE_BYTES
+    ]
+    # Beyond a few, nobody looks: they count as text, which is the careful answer.
+    return tuple(
+        dict.fromkeys(
+            path
+            for n, (path, blob) in enumerate(large)
+            if n >= _MAX_HEADS or _is_text(plumbing, blob)
+        )
+    )
+
+
+def _is_text(plumbing: Plumbing, blob: str) -> bool:
+    with plumbing.stream("cat-file", "blob", "--end-of-options", blob) as output:
+        return b"\0" not in output.read(_READ_OF_HEAD)
 
 
 def _has_source(change: RawChange) -> bool:

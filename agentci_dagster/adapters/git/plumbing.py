@@ -24,6 +24,8 @@ from agentci_dagster.domain.errors import GitError, InfrastructureError
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 READ_TIMEOUT = timedelta(seconds=120)
+BIG_FILE_BYTES = 16 * 1024 * 1024
+"""Git takes larger files for binary, text or not, and does not compare their lines."""
 MAX_BYTES = 256 * 1024 * 1024
 
 # Given with every command: the mirror has no configuration worth trusting, not even its own.
@@ -32,7 +34,7 @@ _CONFIGURATION = (
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
     "core.fsmonitor=false",
-    "core.bigFileThreshold=16m",
+    f"core.bigFileThreshold={BIG_FILE_BYTES}",
     "core.quotePath=true",
     "core.pager=cat",
     "credential.helper=",
