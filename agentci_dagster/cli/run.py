@@ -106,7 +106,7 @@ def _free_name(settings: Settings, url: str) -> str:
     mirrors = GitMirrors(settings.home / "mirrors", {})
     for number in itertools.count(1):
         name = base if number == 1 else f"{base}-{number}"
-        if name not in taken and mirrors.address_of(name) in {None, url}:
+        if name not in taken and mirrors.is_free(name, url):
             return name
     raise AssertionError("numbers do not end")
 

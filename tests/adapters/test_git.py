@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentci_dagster.adapters.git import GitMirror, GitMirrors
+from agentci_dagster.adapters.git.source import digest_of
 from agentci_dagster.domain.diff import CommitKey, FileKind, FileStatus, ReadLimits, SymbolStatus
 from agentci_dagster.domain.errors import GitError, UsageError
 from agentci_dagster.ports import BranchTip, Mirror, Mirrors
@@ -416,6 +417,37 @@ def test_identity_changes_when_the_address_holds_another_history(
 
     assert mirror.refresh().identity != before
     assert len(mirror.refresh().tips) == 1
+
+
+def test_mirror_knows_its_address_again_by_a_digest(repository: Repository) -> None:
+    repository.commit({"a": b"1\n"})
+    mirror = repository.mirror(url=f"file://{repository.folder}")
+    identity = mirror.refresh().identity
+    state = mirror.folder / "agentci.json"
+    kept = json.loads(state.read_text())
+    address = "https://me:hunter2@example.org/x"
+    mirrors = GitMirrors(mirror.folder.parent, {})
+
+    state.write_text(json.dumps(kept | {"address": digest_of(address)}))
+
+    assert mirrors.is_free("shop", address)
+    assert not mirrors.is_free("shop", "https://other@example.org/x")
+    assert mirrors.is_free("never-seen", address)
+    assert kept["address"] == digest_of(mirror.url)
+    assert identity == kept["identity"]
+
+
+def test_mirror_of_the_first_version_keeps_its_identity(repository: Repository) -> None:
+    repository.commit({"a": b"1\n"})
+    mirror = repository.mirror()
+    identity = mirror.refresh().identity
+    state = mirror.folder / "agentci.json"
+    kept = json.loads(state.read_text())
+    del kept["address"]
+    state.write_text(json.dumps(kept))
+
+    assert mirror.refresh().identity == identity
+    assert json.loads(state.read_text())["address"] == digest_of(mirror.url)
 
 
 def test_identity_survives_a_new_branch_without_common_history(repository: Repository) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentci_dagster.adapters.git import GitMirror
-from agentci_dagster.adapters.git.source import configuration_for, parse_source
+from agentci_dagster.adapters.git.source import configuration_for, parse_source, without_secret
 from agentci_dagster.domain.diff import FileKind
 from agentci_dagster.domain.errors import AgentCIError, ConfigurationError, GitError
 from tests.adapters.repositories import Repository
@@ -391,11 +391,37 @@ def test_protocol_of_an_address_is_the_only_one_allowed(url: str, protocol: str)
     assert parse_source(url, "shop").protocol == protocol
 
 
-def test_secrets_in_an_address_are_not_shown() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        parse_source("http://me:hunter2@example.org/x", "shop")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://ghp_token@github.com/x", "https://***@github.com/x"),
+        ("https://me:hunter2@example.org/x", "https://***@example.org/x"),
+        ("https://u:p/w@127.0.0.1:1/x", "https://***@127.0.0.1:1/x"),
+        ("https://u:p@ss@127.0.0.1/x", "https://***@127.0.0.1/x"),
+        ("HTTPS://u@x/y", "HTTPS://***@x/y"),
+        ("for 'https://tok@h': no", "for 'https://***@h': no"),
+        ("https://example.org/x", "https://example.org/x"),
+        ("ssh://git@example.org/x", "ssh://git@example.org/x"),
+        ("ssh://git:pw@example.org/x", "ssh://git:***@example.org/x"),
+        ("git@example.org:team/x", "git@example.org:team/x"),
+        ("/srv/a@b", "/srv/a@b"),
+        ("file:///srv/a@b", "file:///srv/a@b"),
+    ],
+)
+def test_secrets_in_an_address_are_not_shown(text: str, shown: str) -> None:
+    assert without_secret(text) == shown
+
+
+@pytest.mark.parametrize("login", ["me:hunter2", "hunter2", "me:hunter2/x", "a@b:hunter2"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_secrets_do_not_get_into_errors(tmp_path: Path, scheme: str, login: str) -> None:
+    mirror = GitMirror(tmp_path / "shop.git", "shop", f"{scheme}://{login}@127.0.0.1:1/x")
+
+    with pytest.raises(AgentCIError) as caught:
+        mirror.refresh()
 
     assert "hunter2" not in str(caught.value)
+    assert "***@127.0.0.1" in str(caught.value)
 
 
 def test_only_the_watched_folder_is_called_safe(tmp_path: Path) -> None:

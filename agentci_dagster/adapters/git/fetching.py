@@ -22,6 +22,7 @@ from agentci_dagster.adapters.git.plumbing import Plumbing, last_words
 from agentci_dagster.adapters.git.source import (
     Source,
     configuration_for,
+    digest_of,
     parse_source,
     without_secret,
 )
@@ -52,10 +53,10 @@ class Offer:
     branches: dict[str, str]
 
 
-def address_in(mirror: Path) -> str | None:
-    """The address that a mirror was last refreshed from; None where there is no mirror."""
-    url = _read_state(mirror / _STATE).get("url")
-    return url if isinstance(url, str) else None
+def is_mirror_of(mirror: Path, url: str) -> bool | None:
+    """Whether the mirror was last refreshed from the address; None where there is no mirror."""
+    state = _read_state(mirror / _STATE)
+    return _is_from(state, url) if state else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,22 +183,27 @@ class Fetching:
         none of them is missed.
         """
         state = _read_state(self.plumbing.folder / _STATE)
-        shas = "".join(f"{sha}\n" for sha in tips).encode()
-        if state.get("url") == self.url and state.get("tips") == sorted(tips):
+        is_from_here = _is_from(state, self.url)
+        if is_from_here and state.get("tips") == sorted(tips) and "address" in state:
             return str(state["identity"])
         roots: list[str] = []
         if tips:
+            shas = "".join(f"{sha}\n" for sha in tips).encode()
             ask = ("rev-list", "--max-parents=0", "--stdin")
             roots = sorted(self.plumbing.ask(*ask, input=shas).stdout.decode().split())
         known = state.get("roots") or []
-        is_same = state.get("url") == self.url and (
-            not known or not roots or set(known) & set(roots)
-        )
+        is_same = is_from_here and (not known or not roots or bool(set(known) & set(roots)))
         if is_same and state.get("identity"):
             identity, roots = str(state["identity"]), known or roots
         else:
             identity = hashlib.sha256("\n".join([self.url, *roots]).encode()).hexdigest()[:16]
-        new = {"url": self.url, "identity": identity, "roots": roots, "tips": sorted(tips)}
+        new = {
+            "url": without_secret(self.url),
+            "address": digest_of(self.url),
+            "identity": identity,
+            "roots": roots,
+            "tips": sorted(tips),
+        }
         _write(self.plumbing.folder / _STATE, json.dumps(new))
         return identity
 
@@ -290,6 +296,11 @@ def _read_state(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def _is_from(state: Mapping[str, Any], url: str) -> bool:
+    # Mirrors of the first version kept the address itself.
+    return bool(state.get("address", digest_of(str(state.get("url")))) == digest_of(url))
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentci_dagster.adapters.git.changes import read_diff
-from agentci_dagster.adapters.git.fetching import SOURCE, WATCHED, Fetching, address_in
+from agentci_dagster.adapters.git.fetching import SOURCE, WATCHED, Fetching, is_mirror_of
 from agentci_dagster.adapters.git.past import measured
 from agentci_dagster.adapters.git.plumbing import Plumbing
 from agentci_dagster.adapters.git.tree import (
@@ -187,9 +187,9 @@ class GitMirrors:
     repositories: Mapping[str, tuple[str, tuple[str, ...]]]
     _known: dict[str, GitMirror] = field(default_factory=dict, repr=False)
 
-    def address_of(self, repository: str) -> str | None:
-        """What a mirror of that name was made from; None where there is none yet."""
-        return address_in(self._place(repository))
+    def is_free(self, repository: str, url: str) -> bool:
+        """Whether the name may stand for the address: no mirror of another one has it."""
+        return is_mirror_of(self._place(repository), url) is not False
 
     def of(self, repository: str) -> Mirror:
         if repository not in self.repositories:

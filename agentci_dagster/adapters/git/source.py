@@ -4,6 +4,7 @@ is kept from running anything.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from agentci_dagster.domain.errors import ConfigurationError
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9_.-]*:(?!//)[^\s-]\S*")
+_LOGIN = re.compile(r"((?!ssh:|file:)\b[a-z][a-z0-9+.-]*://)\S*@", re.IGNORECASE)
+_SSH_PASSWORD = re.compile(r"(ssh://[^/@\s:]*:)\S*@", re.IGNORECASE)
 _ALLOWED = "a folder, file://, https://, ssh:// or user@host:path"
 
 
@@ -86,5 +89,16 @@ def _refused(url: str, repository: str, why: str) -> ConfigurationError:
     )
 
 
-def without_secret(url: str) -> str:
-    return re.sub(r"(://[^/@\s]*:)[^/@\s]*@", r"\1***@", url)
+def without_secret(text: str) -> str:
+    """Addresses without what lets somebody in: all before the host, which in https may be a token
+    alone; of ssh the password only, because the name is part of the address.
+
+    Up to the last @ of a word, so that a password with a slash is hidden too, rather than a path
+    with an @ shown.
+    """
+    return _SSH_PASSWORD.sub(r"\1***@", _LOGIN.sub(r"\1***@", text))
+
+
+def digest_of(url: str) -> str:
+    """What tells whether two addresses are the same, where the address itself may be a secret."""
+    return hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()
