@@ -404,6 +404,97 @@ def test_revisions_that_are_not_watched_are_fetched_by_name(repository: Reposito
     assert mirror.resolve("feature") == tip
 
 
+def test_unwatched_branches_and_tags_are_looked_up_anew(repository: Repository) -> None:
+    repository.commit({"a": b"1\n"})
+    repository.git("checkout", "-q", "-b", "feature")
+    old = repository.commit({"a": b"2\n"})
+    repository.git("tag", "nightly")
+    mirror = repository.mirror()
+    assert [mirror.resolve(name) for name in ("feature", "nightly")] == [old, old]
+    new = repository.commit({"a": b"3\n"})
+    repository.git("tag", "-f", "nightly")
+
+    assert [mirror.resolve(name) for name in ("feature", "nightly")] == [new, new]
+
+
+def test_cached_branch_stands_only_while_the_remote_cannot_be_asked(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.commit({"a": b"1\n"})
+    repository.git("checkout", "-q", "-b", "feature")
+    tip = repository.commit({"a": b"2\n"})
+    mirror = repository.mirror()
+    mirror.resolve("feature")
+    repository.git("checkout", "-q", "main")
+
+    repository.folder.rename(tmp_path / "away")
+    while_away = mirror.resolve("feature")
+    with pytest.raises(UsageError, match=r"remote could not be asked: .* there is no folder"):
+        mirror.resolve("other")
+    (tmp_path / "away").rename(repository.folder)
+    repository.git("branch", "-D", "feature")
+
+    assert while_away == tip
+    with pytest.raises(UsageError, match="has no commit 'feature'"):
+        mirror.resolve("feature")
+
+
+def test_branch_that_became_a_folder_of_branches_is_found(repository: Repository) -> None:
+    repository.commit({"a": b"1\n"})
+    repository.git("branch", "feature")
+    mirror = repository.mirror()
+    mirror.resolve("feature")
+    repository.git("branch", "-D", "feature")
+    repository.git("checkout", "-q", "-b", "feature/x")
+    deeper = repository.commit({"a": b"2\n"})
+
+    assert mirror.resolve("feature/x") == deeper
+    repository.git("checkout", "-q", "main")
+    repository.git("branch", "-D", "feature/x")
+    repository.git("branch", "feature", deeper)
+    assert mirror.resolve("feature") == deeper
+
+
+def test_head_that_is_unborn_now_is_unknown(repository: Repository) -> None:
+    sha = repository.commit({"a": b"1\n"})
+    mirror = repository.mirror()
+    mirror.refresh()
+    assert mirror.resolve("HEAD") == sha
+    repository.git("symbolic-ref", "HEAD", "refs/heads/new")
+    mirror.refresh()
+
+    with pytest.raises(UsageError, match="has no commit 'HEAD'"):
+        mirror.resolve("HEAD")
+
+
+def test_commit_of_no_watched_branch_is_found_by_its_sha(repository: Repository) -> None:
+    repository.commit({"a": b"1\n"})
+    repository.git("checkout", "-q", "-b", "feature")
+    on_branch = repository.commit({"a": b"2\n"})
+    repository.git("checkout", "-q", "--detach")
+    of_none = repository.commit({"a": b"3\n"})
+    mirror = repository.mirror()
+
+    assert mirror.resolve(on_branch[:12]) == on_branch
+    assert mirror.resolve(of_none) == of_none
+    assert mirror.resolve(f"{of_none}~1") == on_branch
+    assert mirror.diff(of_none).files[0].path == "a"
+
+
+def test_name_of_a_branch_comes_before_an_abbreviated_sha(repository: Repository) -> None:
+    first = repository.commit({"a": b"1\n"})
+    second = repository.commit({"a": b"2\n"})
+    repository.git("branch", first[:6], second)
+    watching, not_watching = repository.mirror("*"), repository.mirror()
+    watching.refresh()
+
+    assert watching.resolve(first[:6]) == second
+    not_watching.refresh()
+    assert not_watching.resolve(first[:6]) == second
+    assert not_watching.resolve(first[:7]) == first
+    assert not_watching.resolve(first) == first
+
+
 def test_identity_changes_when_the_address_holds_another_history(
     repository: Repository, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ from agentci_dagster.ports import BranchTip, Refreshed
 WATCHED = "refs/watched/"
 KEPT = "refs/kept/"
 SOURCE = "refs/source/"
+_NAMED = ("heads", "tags")
 _STATE = "agentci.json"
 _ASK_TIMEOUT = timedelta(seconds=60)
 _FETCH_TIMEOUT = timedelta(minutes=15)
@@ -43,6 +44,10 @@ _FETCH = (
     "fetch", "--quiet", "--atomic", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--update-shallow", "--stdin", "--end-of-options",
 )  # fmt: skip
+
+
+class _NotThereError(GitError):
+    """The remote answers, and has no such object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Fetching:
 
     def refresh(self) -> Refreshed:
         """See `Mirror.refresh`."""
-        source = parse_source(self.url, self.repository)
+        source = self._source()
         with self._locked():
             self._make(source)
             offer = self._offer(source)
@@ -90,19 +95,62 @@ class Fetching:
             gone=tuple(BranchTip(n, s) for n, s in before.items() if n not in offer.branches),
         )
 
-    def bring_named(self, name: str) -> bool:
-        """Fetch one branch or tag that is not watched, for a person who asks by name; whether
-        there is one.
+    def bring_named(self, name: str) -> None:
+        """Make what is cached of an unwatched branch or tag what the remote has now; raises
+        GitError when the remote cannot be asked, the cache then stays.
         """
-        source = parse_source(self.url, self.repository)
+        source = self._source()
+        places = [f"{kind}/{name}" for kind in _NAMED]
         with self._locked():
             self._make(source)
-            for kind in ("heads", "tags"):
-                line = f"+refs/{kind}/{name}:{SOURCE}{kind}/{name}\n".encode()
-                fetch = (*_FETCH, source.address)
-                if not self._talk(source, fetch, line, is_failure_fine=True).returncode:
-                    return True
-        return False
+            ask = ("ls-remote", "--end-of-options", source.address, *(f"refs/{p}" for p in places))
+            lines = self._talk(source, ask).stdout.split(b"\n")
+            there = {line.partition(b"\trefs/")[2] for line in lines}
+            offered = [place for place in places if place.encode() in there]
+            gone = set(places).difference(offered)
+            # Where the remote has `a/b`, a cached `a` is outdated, and the other way round.
+            outdated = [
+                cached
+                for cached in self._refs(SOURCE)
+                if cached in gone or any(_excludes(cached, place) for place in offered)
+            ]
+            self._update_refs([f"delete {SOURCE}{cached}" for cached in outdated])
+            self._fetch_source(source, [f"+refs/{p}:{SOURCE}{p}" for p in offered])
+
+    def bring_object(self, sha: str) -> None:
+        """Fetch a commit that no watched branch has, where the remote gives it; raises GitError
+        when the remote cannot be asked.
+        """
+        source = self._source()
+        with self._locked(), contextlib.suppress(_NotThereError):
+            self._make(source)
+            self._fetch_source(source, [f"+{sha}:{SOURCE}objects/{sha}"])
+
+    def bring_all(self) -> None:
+        """Fetch all branches and tags of a repository on this machine; of others it costs too
+        much.
+        """
+        source = self._source()
+        if source.folder is None:
+            return
+        with self._locked():
+            self._make(source)
+            lines = [f"+refs/{kind}/*:{SOURCE}{kind}/*" for kind in _NAMED]
+            self._fetch_source(source, lines, "--prune")
+
+    def _fetch_source(self, source: Source, lines: Sequence[str], *options: str) -> None:
+        if lines:
+            command = (_FETCH[0], *options, *_FETCH[1:], source.address)
+            self._talk(source, command, "".join(f"{x}\n" for x in lines).encode())
+
+    def _source(self) -> Source:
+        source = parse_source(self.url, self.repository)
+        if source.folder is not None and not source.folder.exists():
+            raise GitError(
+                f"Repository {self.repository!r}: there is no folder {source.folder}.",
+                "correct url in [[repository]] of agentci.toml, or put the folder back",
+            )
+        return source
 
     def _make(self, source: Source) -> None:
         """Make the mirror when it is not there; nothing of a template or of the user's settings
@@ -118,11 +166,6 @@ class Fetching:
         self.plumbing.ask("symbolic-ref", "HEAD", "refs/none/none")
 
     def _offer(self, source: Source) -> Offer:
-        if source.folder is not None and not source.folder.exists():
-            raise GitError(
-                f"Repository {self.repository!r}: there is no folder {source.folder}.",
-                "correct url in [[repository]] of agentci.toml, or put the folder back",
-            )
         ask = ("ls-remote", "--end-of-options", source.address, "HEAD", "refs/heads/*")
         heads: dict[str, str] = {}
         for line in self._talk(source, ask).stdout.split(b"\n"):
@@ -147,6 +190,8 @@ class Fetching:
         )
         moved = [n for n, sha in wanted.items() if before.get(n) != sha]
         lines = [f"+refs/heads/{n}:{WATCHED}{n}" for n in moved]
+        if offer.head is None and "HEAD" in self._refs(SOURCE):
+            self._update_refs([f"delete {SOURCE}HEAD"])
         if offer.head is not None and self._refs(SOURCE).get("HEAD") != offer.head:
             lines.append(f"+HEAD:{SOURCE}HEAD")
         if not lines:
@@ -224,8 +269,6 @@ class Fetching:
         source: Source,
         arguments: Sequence[str],
         input: bytes = b"",  # noqa: A002 -- the name that subprocess.run has taught everyone
-        *,
-        is_failure_fine: bool = False,
     ) -> Completed:
         """Run a command that speaks with the remote, and tell its failure as one of the remote."""
         timeout = _ASK_TIMEOUT if arguments[0] == "ls-remote" else _FETCH_TIMEOUT
@@ -236,8 +279,9 @@ class Fetching:
             protocols=(source.protocol,),
             is_failure_fine=True,
         )
-        if done.returncode and not is_failure_fine:
-            raise GitError(
+        if done.returncode:
+            kind = _NotThereError if b"not our ref" in done.stderr else GitError
+            raise kind(
                 f"Repository {self.repository!r} cannot be fetched from "
                 f"{without_secret(self.url)}: {without_secret(last_words(done.stderr))}",
                 _next_step(source),
@@ -262,6 +306,11 @@ class Fetching:
                     )
                 time.sleep(0.05)
             yield
+
+
+def _excludes(cached: str, place: str) -> bool:
+    """Whether two refs cannot be there together, one being a folder of the other."""
+    return place.startswith(f"{cached}/") or cached.startswith(f"{place}/")
 
 
 def _try_lock(file: IO[str]) -> bool:

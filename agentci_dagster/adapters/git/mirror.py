@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +24,13 @@ from agentci_dagster.adapters.git.tree import (
     tree_of,
 )
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey, ReadLimits
-from agentci_dagster.domain.errors import UsageError
+from agentci_dagster.domain.errors import GitError, UsageError
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.history import author_id_of, moment_of, seconds_of
 from agentci_dagster.ports import Mirror, Refreshed
 
 _SHA = re.compile(r"[0-9a-f]{40}")
-_ABBREVIATED = re.compile(r"[0-9a-f]{4,40}")
+_ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
 _REVISION = re.compile(r"(?P<name>[^~^:@{}\s\x00-\x20]+|@)(?P<steps>(?:~\d*|\^\d*)*)")
 _COMMIT_FORMAT = "%P%x00%T%x00%ae%x00%an%x00%at%x00%ct%x00%B%x00"
 _MAX_MESSAGE = 50_000
@@ -68,13 +68,11 @@ class GitMirror:
         found = _REVISION.fullmatch(revision)
         if found is None:
             raise self._unknown(revision)
-        name, steps = found["name"], found["steps"]
-        if sha := self._resolved(name, steps):
-            return sha
-        is_asked_for = not _SHA.fullmatch(name) and self._fetching.bring_named(name)
-        if is_asked_for and (sha := self._resolved(name, steps)):
-            return sha
-        raise self._unknown(revision)
+        trouble: list[GitError] = []
+        for places in self._searched(found["name"], trouble):
+            if sha := self._resolved(places, found["steps"]):
+                return sha
+        raise self._unknown(revision, *trouble)
 
     def commit(self, sha: str) -> Commit:
         output = self._ready.ask(
@@ -155,11 +153,34 @@ class GitMirror:
                 self._trees.popitem(last=False)
         return self._trees[sha]
 
-    def _resolved(self, name: str, steps: str) -> str | None:
-        plain = SOURCE + "HEAD" if name in ("HEAD", "@") else ""
-        places = (f"{WATCHED}{name}", f"{SOURCE}heads/{name}", f"{SOURCE}tags/{name}")
-        objects = (name,) if _ABBREVIATED.fullmatch(name) else ()
-        for place in (plain,) if plain else (*objects, *places):
+    def _searched(self, name: str, trouble: list[GitError]) -> Iterator[tuple[str, ...]]:
+        """Where to look for a name, in turn. The remote is asked when it comes to that; when it
+        cannot be, what is cached stands.
+        """
+
+        def ask(bring: Callable[[], None]) -> None:
+            try:
+                bring()
+            except GitError as error:
+                trouble.append(error)
+
+        if name in ("HEAD", "@"):
+            yield (f"{SOURCE}HEAD",)
+            return
+        if _SHA.fullmatch(name):
+            yield (name,)
+            ask(lambda: self._fetching.bring_object(name))
+            yield (name,)
+        yield (f"{WATCHED}{name}",)
+        ask(lambda: self._fetching.bring_named(name))
+        yield (f"{SOURCE}heads/{name}", f"{SOURCE}tags/{name}")
+        if _ABBREVIATED.fullmatch(name):
+            yield (name,)
+            ask(self._fetching.bring_all)
+            yield (name,)
+
+    def _resolved(self, places: Sequence[str], steps: str) -> str | None:
+        for place in places:
             wanted = f"{place}{steps}^{{commit}}"
             ask = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
             done = self._ready.ask(*ask, is_failure_fine=True)
@@ -168,7 +189,13 @@ class GitMirror:
                 return sha
         return None
 
-    def _unknown(self, revision: str) -> UsageError:
+    def _unknown(self, revision: str, *trouble: GitError) -> UsageError:
+        if trouble:
+            return UsageError(
+                f"Repository {self.repository!r} has no commit {revision[:100]!r} in its mirror, "
+                f"and the remote could not be asked: {trouble[0].message}",
+                trouble[0].next_step,
+            )
         return UsageError(
             f"Repository {self.repository!r} has no commit {revision[:100]!r}.",
             f"list what there is: git -C {self.url} log --oneline"
