@@ -19,6 +19,9 @@ from agentci_dagster.domain.errors import InfrastructureError
 
 _STATE = "up.json"
 _STOP_S = 15.0
+_SENSOR_TIMEOUT = "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"
+_SENSOR_TIMEOUT_S = 16 * 60
+"""Dagster's minute is too short for the first fetch of a large repository, which may take 15."""
 _INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
@@ -35,6 +38,7 @@ def prepare_instance(home: Path) -> dict[str, str]:
     )
     _make_databases(instance)
     return {
+        _SENSOR_TIMEOUT: str(_SENSOR_TIMEOUT_S),
         **os.environ,
         "AGENTCI_HOME": str(home),
         "DAGSTER_HOME": str(instance),

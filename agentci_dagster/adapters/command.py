@@ -168,8 +168,12 @@ def ended_at_deadline(
         raise time_limit_error(argv, timeout)
 
 
-def time_limit_error(argv: Sequence[str], timeout: timedelta) -> InfrastructureError:
-    return InfrastructureError(
+class TimeLimitError(InfrastructureError):
+    """A program ran out of time and was stopped."""
+
+
+def time_limit_error(argv: Sequence[str], timeout: timedelta) -> TimeLimitError:
+    return TimeLimitError(
         f"{argv[0]!r} did not end within {timeout.total_seconds():g} s and was stopped.",
         "look at the load of this machine, or raise the time limit",
     )

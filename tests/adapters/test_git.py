@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -601,6 +603,40 @@ def test_what_is_no_repository_is_named(tmp_path: Path, make, message: str) -> N
         mirror.refresh()
 
     assert "Next: " in str(caught.value)
+
+
+def test_partial_clone_is_told_how_to_become_whole(repository: Repository, tmp_path: Path) -> None:
+    for n in range(2):
+        repository.commit({"a": b"%d\n" % n})
+    repository.git("config", "uploadpack.allowFilter", "true")
+    options = ("--no-local", "--filter=blob:none", "--no-checkout")
+    repository.git("clone", "-q", *options, str(repository.folder), str(tmp_path / "part"))
+    mirror = repository.mirror(url=str(tmp_path / "part"))
+
+    with pytest.raises(GitError, match=r"is a partial clone.*fetch --refetch --no-filter"):
+        mirror.refresh()
+    repository.git("-C", str(tmp_path / "part"), "fetch", "-q", "--refetch", "--no-filter")
+
+    assert len(mirror.refresh().tips) == 1
+
+
+def test_remote_that_does_not_answer_is_said_to_do_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://token@127.0.0.1:{silent.getsockname()[1]}/x"
+        fetching = GitMirror(tmp_path / "shop.git", "shop", url)._fetching
+        hurried = replace(fetching, ask_timeout=timedelta(milliseconds=300))
+
+        with pytest.raises(GitError, match=r"https://\*\*\*@127.* did not answer within 0\.3 s"):
+            hurried.refresh()
+
+
+def test_waiting_for_another_fetch_has_an_end(tmp_path: Path, repository: Repository) -> None:
+    mirror = repository.mirror()
+    mirror.refresh()
+    hurried = replace(mirror._fetching, lock_timeout=timedelta(milliseconds=100))
+
+    with mirror._fetching._locked(), pytest.raises(GitError, match="by another process for 0"):
+        hurried.refresh()
 
 
 def test_sha256_repository_is_said_to_be_unsupported(tmp_path: Path) -> None:

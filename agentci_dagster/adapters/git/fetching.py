@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from agentci_dagster.adapters.command import Completed
+from agentci_dagster.adapters.command import Completed, TimeLimitError
 from agentci_dagster.adapters.git.plumbing import Plumbing, last_words
 from agentci_dagster.adapters.git.source import (
     Source,
@@ -35,11 +35,15 @@ KEPT = "refs/kept/"
 SOURCE = "refs/source/"
 _NAMED = ("heads", "tags")
 _STATE = "agentci.json"
-_ASK_TIMEOUT = timedelta(seconds=60)
+# Together well below the minute that Dagster gives a sensor by default; only a fetch may take more.
+_ASK_TIMEOUT = timedelta(seconds=20)
 _FETCH_TIMEOUT = timedelta(minutes=15)
-_LOCK_TIMEOUT_S = 60.0
+_LOCK_TIMEOUT = timedelta(seconds=10)
 _SHA1_DIGITS = 40
 _ADVERTISED = re.compile(rb"([0-9a-f]{40,64})\t(HEAD|refs/heads/[^\x00-\x20\x7f~^:?*\[\\]+)")
+_PARTIAL = re.compile(
+    rb"^\s*(partialclone|partialclonefilter|promisor)\s*=", re.IGNORECASE | re.MULTILINE
+)
 _FETCH = (
     "fetch", "--quiet", "--atomic", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--update-shallow", "--stdin", "--end-of-options",
@@ -74,6 +78,8 @@ class Fetching:
     repository: str
     url: str
     branches: tuple[str, ...]
+    ask_timeout: timedelta = _ASK_TIMEOUT
+    lock_timeout: timedelta = _LOCK_TIMEOUT
 
     def refresh(self) -> Refreshed:
         """See `Mirror.refresh`."""
@@ -271,14 +277,20 @@ class Fetching:
         input: bytes = b"",  # noqa: A002 -- the name that subprocess.run has taught everyone
     ) -> Completed:
         """Run a command that speaks with the remote, and tell its failure as one of the remote."""
-        timeout = _ASK_TIMEOUT if arguments[0] == "ls-remote" else _FETCH_TIMEOUT
-        done = self.plumbing.ask(
-            *arguments,
-            input=input,
-            timeout=timeout,
-            protocols=(source.protocol,),
-            is_failure_fine=True,
-        )
+        is_question = arguments[0] == "ls-remote"
+        timeout = self.ask_timeout if is_question else _FETCH_TIMEOUT
+        try:
+            done = self.plumbing.ask(
+                *arguments,
+                input=input,
+                timeout=timeout,
+                protocols=(source.protocol,),
+                is_failure_fine=True,
+            )
+        except GitError as error:
+            if isinstance(error.__cause__, TimeLimitError):
+                raise self._late(source, timeout, is_question=is_question) from error
+            raise
         if done.returncode:
             kind = _NotThereError if b"not our ref" in done.stderr else GitError
             raise kind(
@@ -288,6 +300,14 @@ class Fetching:
             )
         return done
 
+    def _late(self, source: Source, timeout: timedelta, *, is_question: bool) -> GitError:
+        did = "did not answer" if is_question else "did not send all that is new"
+        return GitError(
+            f"Repository {self.repository!r}: {without_secret(self.url)} {did} within "
+            f"{timeout.total_seconds():g} s.",
+            _next_step(source),
+        )
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, also among processes; the kernel gives the lock back when its
@@ -296,12 +316,12 @@ class Fetching:
         path = self.plumbing.folder.with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            deadline = time.monotonic() + _LOCK_TIMEOUT_S
+            deadline = time.monotonic() + self.lock_timeout.total_seconds()
             while not _try_lock(file):
                 if time.monotonic() > deadline:
                     raise GitError(
                         f"The mirror of {self.repository!r} has been fetched by another process "
-                        f"for {_LOCK_TIMEOUT_S:g} s.",
+                        f"for {self.lock_timeout.total_seconds():g} s.",
                         "wait for it; if nothing fetches, look for a hanging git process",
                     )
                 time.sleep(0.05)
@@ -330,6 +350,11 @@ def _sha256_error(repository: str, source: Source) -> GitError:
 
 
 def _next_step(source: Source) -> str:
+    if source.folder is not None and _is_partial(source.folder):
+        return (
+            "it is a partial clone, and what it left out is needed: "
+            f"git -C {source.folder} fetch --refetch --no-filter"
+        )
     if source.folder is not None:
         return f"check that it is a git repository: git -C {source.folder} log -1"
     return (
@@ -337,6 +362,15 @@ def _next_step(source: Source) -> str:
         f"git ls-remote {without_secret(source.address)} (ssh: an agent or a key without "
         "passphrase; https: ~/.netrc)"
     )
+
+
+def _is_partial(folder: Path) -> bool:
+    """Whether a repository was cloned with --filter: its objects may be elsewhere."""
+    for place in (folder / ".git" / "config", folder / "config"):
+        with contextlib.suppress(OSError):
+            if place.is_file() and _PARTIAL.search(place.read_bytes()):
+                return True
+    return False
 
 
 def _read_state(path: Path) -> dict[str, Any]:
