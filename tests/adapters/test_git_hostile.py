@@ -214,6 +214,46 @@ def test_odd_file_names_come_out_right(repository: Repository, tmp_path: Path) -
     assert written == set(ODD_NAMES.values())
 
 
+def test_past_of_a_name_that_is_no_text_is_found(repository: Repository) -> None:
+    repository.commit({b"caf\xe9.py": b"1\n2\n", "\\x.py": b"1\n"}, author="bob@example.org")
+    sha = repository.commit({b"caf\xe9.py": b"1\n"})
+    mirror = repository.mirror()
+
+    features = mirror.features(mirror.diff(sha))
+
+    assert (features.developers, features.lines_before) == (1, 2)
+
+
+def test_name_that_no_command_takes_has_no_past(repository: Repository) -> None:
+    repository.commit({"a.py": b"1\n"})
+    blob = repository.git("hash-object", "-w", "--stdin", stdin=b"2\n")
+    long = repository.raw_tree(("100644", blob, b"n" * 200_000), ("100644", blob, b"o.py"))
+    sha = repository.commit_tree(long, repository.head)
+    mirror = repository.mirror()
+
+    features = mirror.features(mirror.diff(sha))
+
+    assert features.files == 3
+    assert features.developers == 1
+
+
+def test_history_of_a_sweeping_author_is_read_as_far_as_it_fits(repository: Repository) -> None:
+    names = [b"vendor/%s/%d.js" % (b"d" * 200, n) for n in range(8_000)]
+    stream = b"blob\nmark :1\ndata 2\na\n\nblob\nmark :2\ndata 2\nb\n\n"
+    for n in range(16):
+        stream += b"commit refs/heads/main\ncommitter A <bot@b> %d +0000\ndata 1\nm\n" % (10**9 + n)
+        stream += b"".join(b"M 100644 :%d %s\n" % (n % 2 + 1, name) for name in names)
+    repository.git("fast-import", "--quiet", stdin=stream)
+    repository.git("symbolic-ref", "HEAD", "refs/heads/other")
+    tree = repository.git("rev-parse", "main^{tree}")
+    sha = repository.git("commit-tree", tree, "-p", "main", "-m", "x", GIT_AUTHOR_EMAIL="bot@b")
+    repository.git("update-ref", "refs/heads/main", sha)
+    mirror = repository.mirror()
+    mirror.refresh()
+
+    assert 5 < mirror.features(mirror.diff(sha)).experience < 16
+
+
 def test_renames_between_odd_names_come_out_right(repository: Repository) -> None:
     text = b"".join(b"line %d\n" % n for n in range(30))
     repository.commit({b"old\n\xff": text})

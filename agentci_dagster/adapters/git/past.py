@@ -4,8 +4,10 @@ history.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from agentci_dagster.adapters.git.plumbing import EMPTY_TREE, Plumbing
 from agentci_dagster.domain.diff import CommitDiff
@@ -17,12 +19,16 @@ from agentci_dagster.domain.history import LOG_FORMAT, History, PastCommit, pars
 # experience than this makes no difference to anybody.
 _MAX_COMMITS = 5_000
 _MAX_OF_AUTHOR = 2_000
+# Of their log, the newest again; only sweeps through tens of thousands of files ever fill it.
+_MAX_BYTES = 32 * 1024 * 1024
 # A change of more files is a sweep; its measures are dominated by its width, not by one file's
 # past.
 _MAX_PATHS = 200
+# No file system has longer ones, and no command takes them.
+_MAX_NAME = 4096
+_SHOWN_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 _LOG = (
-    "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges",
-    "--reverse", "--no-color",
+    "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges", "--no-color",
     "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
     f"--format={LOG_FORMAT}",
 )  # fmt: skip
@@ -33,7 +39,8 @@ def measured(plumbing: Plumbing, diff: CommitDiff) -> CommitFeatures:
     if not diff.commit.parents:
         return measure(diff, History())
     parent = diff.commit.parents[0]
-    paths = touched_before(diff)[:_MAX_PATHS]
+    names = (name for path in touched_before(diff) for name in _names_of(path))
+    paths = tuple(itertools.islice(names, _MAX_PATHS))
     options = ("--topo-order", "--full-history", f"--max-count={_MAX_COMMITS}")
     of_files = _log(plumbing, parent, *options, paths=paths) if paths else ()
     of_author = _by_author(plumbing, parent, diff.commit.author_id, diff.commit.key.sha)
@@ -44,6 +51,16 @@ def measured(plumbing: Plumbing, diff: CommitDiff) -> CommitFeatures:
     for commit in whole.values():
         history.add(commit)
     return measure(diff, history, _lines_before(plumbing, parent, paths))
+
+
+def _names_of(path: str) -> Iterator[str]:
+    r"""What git may call a displayed path: the same, or with bytes where it shows `\xNN`."""
+    shown = path.encode(errors="surrogateescape")
+    if len(shown) > _MAX_NAME:
+        return
+    yield path
+    if (raw := _SHOWN_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), shown)) != shown:
+        yield os.fsdecode(raw)
 
 
 def _by_author(plumbing: Plumbing, parent: str, author_id: str, sha: str) -> tuple[PastCommit, ...]:
@@ -61,9 +78,15 @@ def _by_author(plumbing: Plumbing, parent: str, author_id: str, sha: str) -> tup
 def _log(
     plumbing: Plumbing, start: str, *options: str, paths: Sequence[str] = ()
 ) -> tuple[PastCommit, ...]:
-    output = plumbing.ask(*_LOG, *options, "--end-of-options", start, "--", *paths).stdout
+    """Commits before a moment, oldest first."""
+    ask = (*_LOG, *options, "--end-of-options", start, "--", *paths)
+    with plumbing.stream(*ask) as output:
+        log = output.read(_MAX_BYTES)
+        is_whole = len(log) < _MAX_BYTES
+    # Git's own order is newest first, so that what is cut off is the oldest.
+    log = log if is_whole else log[: log.rfind(b"\0\x01") + 1]
     try:
-        return tuple(parse_log(output))
+        return tuple(parse_log(log))[::-1]
     except ValueError as error:
         raise GitError(f"The history before {start} could not be read: {error}.") from error
 
