@@ -306,6 +306,33 @@ def test_odd_authors_and_messages_are_only_text(repository: Repository) -> None:
     assert mirror.commit(f"{sha}").message == "fix"
 
 
+def test_names_that_look_alike_are_two_files(repository: Repository, tmp_path: Path) -> None:
+    sha = repository.commit({b"\xff.py": b"1\n", "\\xff.py": b"2\n"})
+
+    repository.mirror().export(sha, tmp_path / "out")
+
+    written = {os.fsencode(f.name): f.read_bytes() for f in (tmp_path / "out").iterdir()}
+    assert written == {b"\xff.py": b"1\n", b"\\xff.py": b"2\n"}
+
+
+def test_what_no_file_system_takes_is_left_out(repository: Repository, tmp_path: Path) -> None:
+    blob, link = repository.blob(b"1\n"), repository.blob(b"x/" * 3_000 + b"y")
+    inner = repository.raw_tree(("100644", blob, b"good.py"))
+    tree = repository.raw_tree(
+        ("120000", link, b"link"),
+        ("100644", blob, b"n" * 300),
+        ("40000", inner, b"o" * 300),
+        ("100644", blob, b"p.py"),
+    )
+    sha = repository.commit_tree(tree)
+    mirror = repository.mirror()
+
+    mirror.export(sha, tmp_path / "out")
+
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["p.py"]
+    assert len([n for n in mirror.diff(sha).notes if "longer than a file system takes" in n]) == 2
+
+
 @pytest.mark.parametrize("name", [b"..", b".git", b".GIT", b"git~1", b".git. "])
 def test_paths_that_lead_outside_are_refused_and_said(
     repository: Repository, tmp_path: Path, name: bytes

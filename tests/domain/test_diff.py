@@ -26,8 +26,10 @@ from agentci_dagster.domain.diff import (
     classify_path,
     display_name,
     file_change,
+    fits_a_file_system,
     is_safe_path,
     language_of,
+    name_of,
     oddities,
     parse_diff,
 )
@@ -343,6 +345,23 @@ def test_documentation_is_a_plain_file(mode: str, kind: FileKind) -> None:
 )
 def test_modes_are_remarked(old_mode: str, new_mode: str, notes: tuple[str, ...]) -> None:
     assert oddities([raw("a", old_mode=old_mode, new_mode=new_mode)]) == notes
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        (b"a/" + b"n" * 255, True),
+        (b"n" * 256 + b"/a", False),
+        (b"d/" * 2_000 + b"a", True),
+        (b"d/" * 2_047 + b"aa", False),
+        ("é".encode() * 128, False),
+        (b"\xe9" * 255, True),
+    ],
+)
+def test_names_that_no_file_can_have_are_remarked(name: bytes, *, fits: bool) -> None:
+    assert name_of(display_name(name)) == name
+    assert fits_a_file_system(name) == fits
+    assert any("longer than a file" in n for n in oddities([raw(display_name(name))])) != fits
 
 
 def test_remarks_are_bounded_and_names_in_them_are_quoted() -> None:

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Iterator, Sequence
 
 from agentci_dagster.adapters.git.plumbing import EMPTY_TREE, Plumbing
-from agentci_dagster.domain.diff import CommitDiff
+from agentci_dagster.domain.diff import MAX_PATH, CommitDiff, name_of
 from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.features import CommitFeatures, measure, touched_before
 from agentci_dagster.domain.history import LOG_FORMAT, History, PastCommit, parse_log
@@ -24,9 +23,6 @@ _MAX_BYTES = 32 * 1024 * 1024
 # A change of more files is a sweep; its measures are dominated by its width, not by one file's
 # past.
 _MAX_PATHS = 200
-# No file system has longer ones, and no command takes them.
-_MAX_NAME = 4096
-_SHOWN_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 _LOG = (
     "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges", "--no-color",
     "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
@@ -55,12 +51,9 @@ def measured(plumbing: Plumbing, diff: CommitDiff) -> CommitFeatures:
 
 def _names_of(path: str) -> Iterator[str]:
     r"""What git may call a displayed path: the same, or with bytes where it shows `\xNN`."""
-    shown = path.encode(errors="surrogateescape")
-    if len(shown) > _MAX_NAME:
-        return
-    yield path
-    if (raw := _SHOWN_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), shown)) != shown:
-        yield os.fsdecode(raw)
+    raw = os.fsdecode(name_of(path))
+    if len(path) < MAX_PATH:
+        yield from dict.fromkeys((path, raw))
 
 
 def _by_author(plumbing: Plumbing, parent: str, author_id: str, sha: str) -> tuple[PastCommit, ...]:

@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from agentci_dagster.adapters.git.plumbing import Plumbing
-from agentci_dagster.domain.diff import display_name, is_safe_path
+from agentci_dagster.domain.diff import (
+    MAX_PATH,
+    display_name,
+    fits_a_file_system,
+    is_safe_path,
+)
 from agentci_dagster.domain.errors import GitError
 
 MAX_READ_BYTES = 4 * 1024 * 1024
@@ -44,14 +49,19 @@ class Blob:
 
 def tree_of(plumbing: Plumbing, sha: str) -> dict[str, TreeEntry]:
     """All entries of a commit's tree by displayed path, in git's order, submodules included."""
-    output = plumbing.ask("ls-tree", "-rz", "--full-tree", "--end-of-options", sha).stdout
     entries: dict[str, TreeEntry] = {}
+    for entry in _entries(plumbing, sha):
+        entries.setdefault(display_name(entry.name), entry)
+    return entries
+
+
+def _entries(plumbing: Plumbing, sha: str) -> Iterator[TreeEntry]:
+    output = plumbing.ask("ls-tree", "-rz", "--full-tree", "--end-of-options", sha).stdout
     for line in output.split(b"\0"):
         head, tab, name = line.partition(b"\t")
         if tab:
             mode, _, blob = head.decode().split(" ")
-            entries.setdefault(display_name(name), TreeEntry(mode, blob, name))
-    return entries
+            yield TreeEntry(mode, blob, name)
 
 
 def is_file(entry: TreeEntry) -> bool:
@@ -77,13 +87,17 @@ def export(plumbing: Plumbing, sha: str, folder: Path) -> None:
     """See `Mirror.export`. What is refused is logged; links come last, so that no file is ever
     written through one.
     """
-    entries = list(tree_of(plumbing, sha).values())
-    safe = [e for e in entries if is_safe_path(display_name(e.name))]
-    if len(safe) < len(entries):
-        _log.warning(
-            "%s: %d paths lead outside and were not written", sha, len(entries) - len(safe)
-        )
     root = os.fsencode(folder)
+    # By the name that git has: two that are displayed alike are two files.
+    entries = list({entry.name: entry for entry in _entries(plumbing, sha)}.values())
+    inside = [e for e in entries if is_safe_path(display_name(e.name))]
+    safe = [e for e in inside if fits_a_file_system(e.name, len(root) + 1)]
+    for n, why in (
+        (len(entries) - len(inside), "lead outside"),
+        (len(inside) - len(safe), "are longer than a file system takes"),
+    ):
+        if n:
+            _log.warning("%s: %d paths %s and were not written", sha, n, why)
     made: set[bytes] = set()
     files = [e for e in safe if e.mode not in (_SYMLINK, _SUBMODULE)]
     links = [e for e in safe if e.mode == _SYMLINK]
@@ -138,10 +152,12 @@ def _write_file(output: IO[bytes], size: int, path: bytes, is_executable: bool) 
 
 
 def _write_links(plumbing: Plumbing, links: Sequence[TreeEntry], root: bytes) -> None:
-    targets = blobs_of(plumbing, [e.blob for e in links], 4096)
+    targets = blobs_of(plumbing, [e.blob for e in links], MAX_PATH)
     for entry, blob in zip(links, targets, strict=True):
         target = blob.content if blob is not None else b""
-        if stays_inside(entry.name, target):
+        if len(target) >= MAX_PATH:
+            _log.warning("the target of the link %r is too long; it was not made", entry.name)
+        elif stays_inside(entry.name, target):
             Path(os.fsdecode(root + b"/" + entry.name)).symlink_to(os.fsdecode(target))
         else:
             _log.warning("the link %r leads outside and was not made", entry.name)

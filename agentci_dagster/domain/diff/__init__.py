@@ -5,10 +5,13 @@ symbols it touches.
 from __future__ import annotations
 
 from agentci_dagster.domain.diff.parsing import (
+    MAX_PATH,
     RawChange,
     RawDiff,
     display_name,
+    fits_a_file_system,
     is_safe_path,
+    name_of,
     parse_diff,
 )
 from agentci_dagster.domain.diff.paths import classify_path, language_of
@@ -33,6 +36,7 @@ from agentci_dagster.domain.diff.values import (
 )
 
 __all__ = [
+    "MAX_PATH",
     "ChangedSymbol",
     "Commit",
     "CommitDiff",
@@ -51,8 +55,10 @@ __all__ = [
     "classify_path",
     "display_name",
     "file_change",
+    "fits_a_file_system",
     "is_safe_path",
     "language_of",
+    "name_of",
     "oddities",
     "parse_diff",
 ]

@@ -28,6 +28,10 @@ _PATCH_LINE = re.compile(
 # What git itself never lets into a work tree, on any file system.
 _GIT_FOLDER = re.compile(r"\.git|git~\d+", re.IGNORECASE)
 
+_SHOWN_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
+_MAX_COMPONENT = 255
+MAX_PATH = 4096
+"""Bytes of a path or of a link's target, on Linux."""
 SYMLINK = "120000"
 SUBMODULE = "160000"
 EXECUTABLE = "100755"
@@ -73,12 +77,25 @@ def display_name(name: bytes) -> str:
     return name.decode("utf-8", errors="backslashreplace")
 
 
+def name_of(path: str) -> bytes:
+    """The bytes that a displayed path stands for, most likely: nearly nobody writes the escapes
+    themselves.
+    """
+    return _SHOWN_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), path.encode())
+
+
 def is_safe_path(path: str) -> bool:
     """Whether writing the path below a folder stays there and touches no git folder."""
     parts = path.split("/")
     return "\0" not in path and not any(
         part in ("", ".", "..") or _GIT_FOLDER.fullmatch(part.rstrip(". ")) for part in parts
     )
+
+
+def fits_a_file_system(name: bytes, n_before: int = 0) -> bool:
+    """Whether a file of that name can be made at all, below a folder of `n_before` bytes."""
+    parts = name.split(b"/")
+    return max(map(len, parts)) <= _MAX_COMPONENT and n_before + len(name) < MAX_PATH
 
 
 def parse_diff(output: bytes, *, is_truncated: bool = False) -> RawDiff:

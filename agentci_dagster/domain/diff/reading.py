@@ -14,7 +14,9 @@ from agentci_dagster.domain.diff.parsing import (
     SYMLINK,
     RawChange,
     RawDiff,
+    fits_a_file_system,
     is_safe_path,
+    name_of,
 )
 from agentci_dagster.domain.diff.paths import classify_path, language_of
 from agentci_dagster.domain.diff.values import (
@@ -115,6 +117,8 @@ def _oddities_of(change: RawChange) -> Iterator[str]:
     path = repr(change.path)
     if not is_safe_path(change.path):
         yield f"{path} would leave the tree or enter a git folder; it is not written on export"
+    elif not fits_a_file_system(name_of(change.path)):
+        yield f"{path[:100]}... is longer than a file system takes; it is not written on export"
     if change.is_submodule:
         old, new = (
             _short(change.old_mode, change.old_blob),
