@@ -587,6 +587,27 @@ def test_shallow_source_is_read_and_its_edge_is_said(
     assert mirror.features(last).experience == 1
 
 
+def test_identity_survives_that_a_shallow_source_is_cut_off_elsewhere(
+    repository: Repository, tmp_path: Path
+) -> None:
+    for n in range(3):
+        repository.commit({"a": b"%d\n" % n})
+    address, shallow = f"file://{repository.folder}", str(tmp_path / "shallow")
+    repository.git("clone", "-q", "--depth=2", address, shallow)
+    mirror = repository.mirror(url=shallow)
+    before = mirror.refresh()
+    for n in range(3):
+        repository.commit({"a": b"later %d\n" % n})
+    repository.git("-C", shallow, "fetch", "-q", "--depth=1")
+    repository.git("-C", shallow, "reset", "-q", "--hard", "origin/main")
+
+    after = mirror.refresh()
+
+    assert after.identity == before.identity
+    assert after.tips != before.tips
+    assert after.replaced == ()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -220,7 +220,8 @@ class Fetching:
         )
         kept = (before[name] for name in replaced)
         self._update_refs([f"update {KEPT}{sha} {sha}" for sha in kept])
-        return replaced
+        # In a shallow clone what lies between may only be cut off, so nothing is claimed.
+        return () if self._is_cut_off else replaced
 
     def _is_ancestor(self, old: str, new: str) -> bool:
         ask = ("merge-base", "--is-ancestor", old, new)
@@ -243,7 +244,9 @@ class Fetching:
             ask = ("rev-list", "--max-parents=0", "--stdin")
             roots = sorted(self.plumbing.ask(*ask, input=shas).stdout.decode().split())
         known = state.get("roots") or []
-        is_same = is_from_here and (not known or not roots or bool(set(known) & set(roots)))
+        # The roots of a shallow clone are only where it was cut off, which moves.
+        has_common = not known or not roots or bool(set(known) & set(roots))
+        is_same = is_from_here and (has_common or self._is_cut_off)
         if is_same and state.get("identity"):
             identity, roots = str(state["identity"]), known or roots
         else:
@@ -257,6 +260,10 @@ class Fetching:
         }
         _write(self.plumbing.folder / _STATE, json.dumps(new))
         return identity
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return (self.plumbing.folder / "shallow").exists()
 
     def _refs(self, prefix: str) -> dict[str, str]:
         ask = ("for-each-ref", "--format=%(objectname) %(refname)", prefix)
