@@ -76,7 +76,12 @@ class Mirror(Protocol):
         """
 
     def resolve(self, revision: str) -> str:
-        """The full sha of a revision; raises UsageError when there is none."""
+        """The full sha of a revision, looked up at the remote where the mirror does not watch it;
+        raises UsageError when there is none.
+        """
+
+    def known(self, revision: str) -> str | None:
+        """The full sha of a revision as the mirror knows it now; the remote is not asked."""
 
     def commit(self, sha: str) -> Commit:
         """The commit's own facts."""

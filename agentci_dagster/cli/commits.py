@@ -54,8 +54,8 @@ def _in_mirrors(resources: Resources, meant: str) -> CommitKey:
     repository, at, revision = meant.rpartition("@")
     names = (repository,) if at else resources.catalogue.repositories
     for name in names:
-        try:
-            return CommitKey(name, resources.mirrors.of(name).resolve(revision))
-        except UsageError:
-            continue
+        # Only what the mirrors hold: a remote that is down must not keep anybody from reading.
+        sha = resources.mirrors.of(name).known(revision)
+        if sha is not None:
+            return CommitKey(name, sha)
     raise UsageError(f"No commit {meant!r} is known here.", "agentci status lists the newest ones")

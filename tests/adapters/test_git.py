@@ -227,6 +227,18 @@ def test_revisions_are_resolved(remote: Remote) -> None:
             remote.mirror.resolve(nonsense)
 
 
+def test_what_is_known_is_known_without_the_remote(remote: Remote) -> None:
+    remote.push({"a": b"1\n"})
+    tip = remote.push({"a": b"2\n"})
+    assert remote.mirror.known("main") is None
+
+    remote.mirror.refresh()
+    remote.set_reachable(is_reachable=False)
+
+    assert [remote.mirror.known(r) for r in (tip, tip[:10], "main", "HEAD")] == [tip] * 4
+    assert {remote.mirror.known(r) for r in ("no-such-branch", "--all", "", "f" * 40)} == {None}
+
+
 def test_commit_tells_its_facts(remote: Remote) -> None:
     root = remote.push({"a": b"1\n"}, author="Ada@example.org")
     sha = remote.push({"a": b"2\n"}, "Mend the sum\n\nIt was wrong.", author="ada@Example.org")

@@ -241,6 +241,18 @@ def test_outcome_of_a_commit_that_a_gate_stopped_is_shown(home: Home) -> None:
     assert done.json["ending"] == "withheld"
 
 
+@pytest.mark.parametrize("verb", ["why", "show"])
+def test_reading_asks_no_remote(home: Home, tmp_path: Path, verb: str) -> None:
+    home.configure(f'[[repository]]\nname = "shop"\nurl = "{tmp_path / "gone"}"\n')
+    asset = ("risk_score",) if verb == "show" else ()
+
+    done = home.agentci(verb, *asset, "main")
+
+    assert done.code == 2
+    assert "No commit 'main' is known here" in done.err
+    assert not (home.folder / "mirrors").exists()
+
+
 def test_foreign_folder_among_the_values_names_no_commit(home: Home) -> None:
     foreign = home.folder / "values" / "commit_diff" / "Weird"
     foreign.mkdir(parents=True)

@@ -127,12 +127,15 @@ class FakeMirror:
         return tuple(new[:limit]), max(0, len(new) - limit)
 
     def resolve(self, revision: str) -> str:
-        head = self.seen.get("main") if revision == "HEAD" else None
-        matching = [s for s in self.commits if len(revision) >= 4 and s.startswith(revision)]
-        found = head or self.seen.get(revision) or (matching[0] if len(matching) == 1 else None)
+        found = self.known(revision)
         if found is None:
             raise UsageError(f"Repository {self.repository!r} has no commit {revision!r}.")
         return found
+
+    def known(self, revision: str) -> str | None:
+        head = self.seen.get("main") if revision == "HEAD" else None
+        matching = [s for s in self.commits if len(revision) >= 4 and s.startswith(revision)]
+        return head or self.seen.get(revision) or (matching[0] if len(matching) == 1 else None)
 
     def commit(self, sha: str) -> Commit:
         if sha not in self.commits or sha in self.unreadable:

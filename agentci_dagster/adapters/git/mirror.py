@@ -74,6 +74,18 @@ class GitMirror:
                 return sha
         raise self._unknown(revision, *trouble)
 
+    def known(self, revision: str) -> str | None:
+        found = _REVISION.fullmatch(revision)
+        if found is None or not (self.folder / "HEAD").exists():
+            return None
+        name, steps = found["name"], found["steps"]
+        if name in ("HEAD", "@"):
+            return self._resolved((f"{SOURCE}HEAD",), steps)
+        refs = (f"{WATCHED}{name}", f"{SOURCE}heads/{name}", f"{SOURCE}tags/{name}")
+        if _SHA.fullmatch(name):
+            return self._resolved((name,), steps)
+        return self._resolved((*refs, name) if _ABBREVIATED.fullmatch(name) else refs, steps)
+
     def commit(self, sha: str) -> Commit:
         output = self._ready.ask(
             "log", "--no-walk", "--max-count=1", "-s", "--encoding=UTF-8",
