@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from agentci_dagster.adapters.command import clean_environment
 from agentci_dagster.adapters.project_files import Project, read_project
 from agentci_dagster.adapters.sandbox import Limits, Sandbox
 from agentci_dagster.domain.errors import SandboxError
@@ -32,7 +33,7 @@ _TOOLS = ("pytest", "coverage", "hypothesis")
 _INSTALL_TIMEOUT_S = 600
 _RETRY_AFTER_S = 600.0
 """How long an environment that could not be completed is used before it is tried again."""
-_LAYOUT = "2"
+_LAYOUT = "3"
 """Raised when the way of building changes, so that old environments are not taken for new ones."""
 
 
@@ -327,6 +328,7 @@ def _call(argv: Sequence[str | Path], folder: Path) -> str:
         done = subprocess.run(
             [str(a) for a in argv],
             cwd=folder,
+            env=_variables(),
             capture_output=True,
             timeout=_INSTALL_TIMEOUT_S,
             check=False,
@@ -337,6 +339,12 @@ def _call(argv: Sequence[str | Path], folder: Path) -> str:
         return ""
     words = done.stderr.decode("utf-8", "replace").replace(str(folder), "")
     return f"uv failed: {' '.join(words.split())[:600]}"
+
+
+def _variables() -> dict[str, str]:
+    """What uv inherits: nothing that tells it, or a git that it starts, what to do."""
+    kept = {k: v for k, v in clean_environment().items() if not k.startswith("UV_")}
+    return kept | {"UV_NO_CONFIG": "1", "UV_NO_BUILD": "1"}
 
 
 def _uv() -> Path:

@@ -18,6 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agentci_dagster.adapters.requirement_lines import (
+    NoPlainRequirementError,
+    plain_requirement,
+    plain_requirements,
+)
+
 _MAX_FILE_BYTES = 8 << 20
 _TEST_EXTRAS = ("test", "tests", "testing")
 _DEV_EXTRAS = ("dev", "develop", "development")
@@ -48,8 +54,8 @@ _NOT_PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project as its files describe it; `requirements` are lines as pip reads them,
-    `constraints` come from a lock.
+    """A project as its files describe it; `requirements` are lines as `plain_requirement` writes
+    them, `constraints` come from a lock.
     """
 
     name: str
@@ -70,6 +76,14 @@ class Project:
     """The files that were read and decide what is installed."""
     test_paths: tuple[str, ...] = ()
     """Where pytest is told to look for tests; patterns of repository paths."""
+
+    def __post_init__(self) -> None:
+        for line in (*self.requirements, *self.test_requirements, *self.constraints):
+            if plain_requirement(line) != line:
+                raise ValueError(f"not written as a plain requirement: {line[:80]!r}")
+        for option in self.options:
+            if not option.isprintable():
+                raise ValueError(f"not one line: {option[:80]!r}")
 
 
 def read_project(folder: Path) -> Project:
@@ -141,9 +155,9 @@ class _Reader:
             name=name if _NAME.fullmatch(name) else "",
             version=version or _safe_version(self._written_version(roots)),
             # A file of requirements is the whole truth; what the project declares is then in it.
-            requirements=tuple(requirements or _unfold(declared, name, extras)),
-            test_requirements=tuple(dict.fromkeys([*_unfold(wanted, name, extras), *tests])),
-            constraints=tuple(constraints),
+            requirements=self._plain(requirements or _unfold(declared, name, extras)),
+            test_requirements=self._plain([*_unfold(wanted, name, extras), *tests]),
+            constraints=self._plain(constraints),
             options=tuple(dict.fromkeys(self.options)),
             import_roots=roots,
             entry_points=_entry_points(about, poetry),
@@ -152,6 +166,11 @@ class _Reader:
             notes=tuple(dict.fromkeys(self.notes)),
             files=tuple(dict.fromkeys(self.files)),
         )
+
+    def _plain(self, lines: list[str]) -> tuple[str, ...]:
+        kept, refusals = plain_requirements(lines)
+        self.notes += refusals
+        return kept
 
     def _text(self, name: str) -> str | None:
         text = read_inside(self.folder, name)
@@ -183,21 +202,33 @@ class _Reader:
             return []
         lines: list[str] = []
         for raw in text.replace("\\\n", " ").splitlines():
-            line = re.sub(r"(^|\s)#.*$", "", raw).strip()
+            line = re.sub(r"(^|\s)#.*$", "", raw).strip().replace("\t", " ")
             nested = re.fullmatch(r"(?:-r|--requirement|-c|--constraint)[=\s]\s*(\S+)", line)
             if not line:
                 continue
-            if nested:
+            if not line.isprintable():
+                self.notes.append(f"{name}: {line[:80]!r} has a control character; left out.")
+            elif nested:
                 inner = os.path.normpath(os.path.join(os.path.dirname(name), nested[1]))  # noqa: PTH118, PTH120 - text of git paths
                 if depth < 5 and not inner.startswith(("..", "/")):
                     lines += self._requirement_file(inner, depth + 1)
             elif line.startswith("-"):
                 self._option(line, name)
-            elif re.match(r"[A-Za-z0-9][\w.-]*\s*(\[[^\]]*\])?\s*($|[<>=!~;(]|--hash)", line):
-                lines.append(line)
             else:
-                self.notes.append(f"{name}: {line[:80]!r} is no package of an index; left out.")
+                lines += self._requirement_line(line, name)
         return lines
+
+    def _requirement_line(self, line: str, name: str) -> list[str]:
+        """One package with its hashes; other options behind it fall out."""
+        package, *options = re.split(r"\s+(?=--?\w)", line)
+        hashes = [o for o in options if re.match(r"--hash[=\s]", o)]
+        if len(hashes) < len(options):
+            self.notes.append(f"{name}: options of {line[:80]!r} left out.")
+        try:
+            return [plain_requirement(" ".join([package, *hashes]))]
+        except NoPlainRequirementError as e:
+            self.notes.append(f"{name}: {e}")
+            return []
 
     def _option(self, line: str, name: str) -> None:
         option, _, value = line.replace("=", " ", 1).partition(" ")
@@ -207,7 +238,8 @@ class _Reader:
         elif option in {"--find-links", "-f"} and "://" not in value:
             for base in (Path(name).parent, Path()):
                 place = (self.folder / base / value).resolve()
-                if place.is_dir() and place.is_relative_to(self.folder.resolve()):
+                is_inside = place.is_dir() and place.is_relative_to(self.folder.resolve())
+                if is_inside and str(place).isprintable():
                     self.options += [f"--find-links {place.relative_to(self.folder.resolve())}"]
                     return
             self.notes.append(f"{name}: no folder {value[:80]!r} in the repository; left out.")
@@ -426,7 +458,7 @@ def _unfold(lines: list[str], name: str, extras: dict[str, list[str]], depth: in
         elif depth < 5:
             for extra in (itself[1] or "").split(","):
                 found += _unfold(extras.get(extra.strip(), []), name, extras, depth + 1)
-    return [f for f in dict.fromkeys(found) if "@" not in f.split(";")[0]]
+    return found
 
 
 def _group(groups: dict[str, Any], name: str, depth: int) -> list[str]:

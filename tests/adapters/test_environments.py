@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
+import tarfile
 import threading
 
 import pytest
@@ -112,6 +114,61 @@ def test_source_distributions_are_never_built(environments, checkout):
 
     assert made.trouble
     assert not (checkout / "ran").exists()
+
+
+def sdist(folder, mark):
+    """A source distribution whose build, which needs nothing from the network, leaves a mark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "back"\n'
+        'backend-path = ["."]\n[project]\nname = "evil"\nversion = "1.0"\n',
+        "back.py": f"open({str(mark)!r}, 'w').close()\nraise SystemExit(1)\n",
+    }
+    with tarfile.open(folder / "evil-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"evil-1.0/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    with tarfile.open(folder / "evil-1.0.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        r"evil\n--no-binary evil",
+        r"evil\n--only-binary :none:\n--no-binary :all:",
+        r"tinydep\n-e @VENDOR@/evil-1.0",
+        r"tinydep\r@VENDOR@/evil-1.0",
+        "evil @ file://@VENDOR@/evil-1.0.tar.gz",
+        "evil --no-binary evil",
+    ],
+)
+def test_no_dependency_of_a_commit_has_its_code_built(environments, checkout, tmp_path, hidden):
+    mark = tmp_path / "ran"
+    sdist(checkout / "vendor", mark)
+    make_wheel(checkout / "vendor", "tinydep", "1.0", "")
+    (checkout / "requirements-dev.txt").write_text("--no-index\n--find-links vendor\n")
+    hidden = hidden.replace("@VENDOR@", str(checkout / "vendor"))
+    (checkout / "pyproject.toml").write_text(
+        f'[project]\nname = "x"\nversion = "1"\ndependencies = ["{hidden}", "tinydep"]\n'
+    )
+
+    made = environments.prepare(checkout)
+
+    assert not mark.exists()
+    assert made.trouble == ""
+    assert made.project.requirements == ("tinydep",)
+    assert any("left out" in note for note in made.project.notes)
+
+
+def test_uv_is_not_told_what_to_do_by_our_own_variables(environments, checkout, monkeypatch):
+    monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("UV_FIND_LINKS", str(checkout / "elsewhere"))
+    vendored(checkout)
+
+    assert environments.prepare(checkout).trouble == ""
 
 
 def test_tools_of_ours_come_last(environments, checkout):

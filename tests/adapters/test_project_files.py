@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agentci_dagster.adapters.project_files import read_inside, read_project
@@ -70,7 +72,7 @@ def test_requirement_files_are_followed_inside_the_checkout_only(project):
         files={"wheels/x.txt": ""},
     )
 
-    assert found.requirements == ("rich==13    --hash=sha256:00", "flask==3.0")
+    assert found.requirements == ("rich==13 --hash=sha256:00", "flask==3.0")
     assert found.options == ("--find-links wheels", "--no-index")
     assert any("git+https" in note for note in found.notes)
     assert any("./local" in note for note in found.notes)
@@ -132,8 +134,8 @@ g = ">=2,<3"
         files={"lib/shop/__init__.py": ""},
     )
 
-    assert found.requirements == ("a>=1.2.3,<2", "b~=1.2", "c", "d[x]>=0.4,<0.5", "f==1.0")
-    assert found.test_requirements == ("g>=2,<3",)
+    assert found.requirements == ("a<2,>=1.2.3", "b~=1.2", "c", "d[x]<0.5,>=0.4", "f==1.0")
+    assert found.test_requirements == ("g<3,>=2",)
 
 
 def test_setup_files_are_read_and_never_run(project, tmp_path):
@@ -226,3 +228,53 @@ resolution-markers = ["what?"]
 """
 
     assert project({"uv.lock": lock}).constraints == ("odd==1.0", "pytest==9.0.2")
+
+
+HIDDEN = {
+    "pyproject": '[project]\nname="x"\nversion="1"\ndependencies=["six\\n--no-binary six", "a"]\n',
+    "editable": '[project]\nname="x"\nversion="1"\ndependencies=["six\\r-e /path/to/evil", "a"]\n',
+    "poetry key": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\n'
+    '"six\\n--no-binary six" = "*"\na = "*"\n',
+    "poetry marker": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\na = "*"\n'
+    "six = {version='*', markers=\"python_version>'3'\\n--no-binary six\"}\n",
+    "poetry extra": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\na = "*"\n'
+    'six = {version="*", extras=["b]\\n--index-url http://evil/ #"]}\n',
+    "poetry version": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\na = "*"\n'
+    'six = "==1\\n--no-binary six"\n',
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_an_option_behind_a_line_break_is_left_out_and_said(project, text):
+    found = project(pyproject_dot_toml=text)
+
+    assert found.requirements == ("a",)
+    assert any("six" in note and "left out" in note for note in found.notes)
+
+
+def test_groups_and_extras_for_tests_hide_no_options_either(project):
+    text = '[project]\nname="x"\noptional-dependencies.test=["a\\n-e .", "b"]\n'
+    text += '[dependency-groups]\ntest=["six\\n--no-binary six", "c"]\n'
+
+    assert project(pyproject_dot_toml=text).test_requirements == ("b", "c")
+
+
+def test_of_a_requirements_line_only_the_package_and_its_hashes_are_kept(project):
+    found = project(
+        requirements_dot_txt="six==1 --no-binary six --hash=sha256:00 -e /evil\n"
+        "a===1\\\nb===--no-binary\nc ; platform_version == '${HOME}'\nd @ file:///evil\n"
+        "e\x0b--no-binary e\n--find-links a\0b\ng===x\\\n"
+    )
+
+    assert found.requirements == ("six==1 --hash=sha256:00", "e", "g===x")
+    assert found.options == ()
+
+
+def test_a_project_cannot_be_made_with_a_line_that_is_not_plain(project):
+    found = project()
+
+    for line in ("six\n--no-binary six", "six --no-binary six", "-e .", "six @ file:///evil"):
+        with pytest.raises(ValueError, match="left out"):
+            replace(found, requirements=(line,))
+    with pytest.raises(ValueError, match="not one line"):
+        replace(found, options=("--find-links a\nb",))
