@@ -31,6 +31,7 @@ from agentci_dagster.domain.errors import SandboxError
 
 _TOOLS = ("pytest", "coverage", "hypothesis")
 _INSTALL_TIMEOUT_S = 600
+_COMPILE_LIMITS = Limits(timeout_s=300, written_bytes=4 << 30)
 _RETRY_AFTER_S = 600.0
 """How long an environment that could not be completed is used before it is tried again."""
 _LAYOUT = "3"
@@ -224,7 +225,7 @@ class Environments:
         interpreter.
         """
         argv = [str(self._sandbox.python), "-I", "-S", "-m", "compileall", "-q", str(folder)]
-        result = self._sandbox.run(argv, folder=folder, limits=Limits(timeout_s=300))
+        result = self._sandbox.run(argv, folder=folder, limits=_COMPILE_LIMITS)
         if result.stopped_for:
             raise SandboxError(
                 f"Compiling {folder} was stopped by the limit on {result.stopped_for}.",

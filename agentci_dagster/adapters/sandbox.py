@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agentci_dagster.adapters.disk_use import DiskWatch
 from agentci_dagster.domain.errors import SandboxError
 from agentci_dagster.domain.selection import Isolation
 
@@ -68,6 +69,8 @@ class Limits:
     memory_bytes: int = 4 << 30
     n_processes: int = 128
     max_file_bytes: int = 256 << 20
+    written_bytes: int = 1 << 30
+    """What the writable folders may grow by, all together."""
     temporary_bytes: int = 512 << 20
     """Size of /tmp and of the home folder, which live in memory."""
 
@@ -91,6 +94,7 @@ class SandboxResult:
 class _Watch:
     """What the supervisor has seen so far."""
 
+    disk: DiskWatch
     tails: dict[str, bytearray] = field(default_factory=dict)
     stopped_for: str = ""
 
@@ -145,12 +149,16 @@ class Sandbox:
             variables |= {"HOME": str(folder), "TMPDIR": str(folder)}
         variables |= dict(env or {})
         launch = self._launch(argv, folder, uid, limits)
+        try:
+            watch = _Watch(DiskWatch([folder, *writable], limits.written_bytes))
+        except OSError as e:
+            raise SandboxError(f"The sandbox could not be started ({e}).") from e
         if mode is None:
-            return self._supervise(launch, folder, variables, limits, Isolation.WEAK)
+            return self._supervise(launch, folder, variables, limits, watch)
         shell = self._wrapped(mode, folder, read_only, writable, limits)
         for name, value in variables.items():
             shell += ["--setenv", name, value]
-        return self._supervise([*shell, "--", *launch], folder, {}, limits, Isolation.STRONG)
+        return self._supervise([*shell, "--", *launch], folder, {}, limits, watch)
 
     def _mode(self) -> tuple[str, ...] | None:
         """The options with which bubblewrap works here, None where it does not."""
@@ -268,8 +276,9 @@ class Sandbox:
         folder: Path,
         env: dict[str, str],
         limits: Limits,
-        isolation: Isolation,
+        watch: _Watch,
     ) -> SandboxResult:
+        isolation = self.isolation
         mark = f"AGENTCI_SANDBOX={uuid.uuid4().hex}"
         name, _, value = mark.partition("=")
         started = time.monotonic()
@@ -307,12 +316,14 @@ class Sandbox:
         finally:
             for descriptor in handed:
                 os.close(descriptor)
-        watch = _Watch()
         try:
             _follow(process, limits, started + limits.timeout_s, watch)
         finally:
             _end(process, mark, isolation)
             _await_end(told)
+        # A short run may be over before the first look.
+        if not watch.stopped_for and watch.disk.is_over():
+            watch.stopped_for = "disk space"
         tails = {
             k: bytes(v[-_TAIL_BYTES:]).decode("utf-8", "replace") for k, v in watch.tails.items()
         }
@@ -369,7 +380,7 @@ def _follow(
                 return
             if now >= next_look:
                 next_look = now + _LOOK_S
-                watch.stopped_for = _excess(process.pid, limits)
+                watch.stopped_for = _excess(process.pid, limits, watch.disk)
                 if watch.stopped_for:
                     return
             _read(selector, watch, min(_LOOK_S / 4, deadline - now))
@@ -401,11 +412,12 @@ def _read(selector: selectors.BaseSelector, watch: _Watch, wait_s: float) -> int
     return n_read
 
 
-def _excess(pid: int, limits: Limits) -> str:
+def _excess(pid: int, limits: Limits, disk: DiskWatch) -> str:
     """Which limit all processes together are over; empty when none."""
     n_processes = 0
     n_pages = 0
-    for one in _family(pid):
+    family = _family(pid)
+    for one in family:
         n_processes += 1
         try:
             n_pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
@@ -413,7 +425,9 @@ def _excess(pid: int, limits: Limits) -> str:
             continue
     if n_pages * resource.getpagesize() > limits.memory_bytes:
         return "memory"
-    return "processes" if n_processes > limits.n_processes + 3 else ""
+    if n_processes > limits.n_processes + 3:
+        return "processes"
+    return "disk space" if disk.is_due() and disk.is_over(family) else ""
 
 
 def _family(pid: int) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agentci_dagster.adapters import disk_use
 from agentci_dagster.adapters.sandbox import Limits, Sandbox
 from agentci_dagster.domain.errors import SandboxError
 from agentci_dagster.domain.selection import Isolation
@@ -162,6 +163,60 @@ def test_large_files_are_cut_off(python, tmp_path):
 
     assert result.returncode != 0
     assert (tmp_path / "large").stat().st_size <= 1 << 20
+
+
+FILLING = Limits(timeout_s=20, max_file_bytes=4 << 20, written_bytes=12 << 20)
+
+
+def test_many_files_together_cannot_fill_the_disk(python, tmp_path):
+    (tmp_path / "there before").write_bytes(b"x" * (16 << 20))
+
+    result = python(
+        "import time\n"
+        "for n in range(8):\n    open(f'big{n}', 'wb').write(b'x' * (4 << 20))\n"
+        "time.sleep(60)",
+        limits=FILLING,
+    )
+
+    assert result.stopped_for == "disk space"
+    assert result.seconds < 15
+
+
+def test_a_short_run_that_fills_the_disk_is_told_apart_too(python):
+    code = "for n in range(4):\n    open(f'big{n}', 'wb').write(b'x' * (4 << 20))"
+
+    assert python(code, limits=FILLING).stopped_for == "disk space"
+
+
+def test_files_without_a_name_count_while_they_are_open(python):
+    code = (
+        "import os, time\nkept = []\n"
+        "for n in range(8):\n"
+        "    kept.append(open('big', 'wb')); os.unlink('big'); kept[-1].write(b'x' * (4 << 20))\n"
+        "time.sleep(60)"
+    )
+
+    assert python(code, limits=FILLING).stopped_for == "disk space"
+
+
+def test_endlessly_many_folders_are_too_much(python, monkeypatch):
+    monkeypatch.setattr(disk_use, "_MAX_NEW_FILES", 50)
+
+    result = python("import os\nfor n in range(100): os.mkdir(str(n))")
+
+    assert result.stopped_for == "disk space"
+
+
+def test_what_was_there_sparse_or_linked_is_not_counted(python, tmp_path):
+    (tmp_path / "there").write_bytes(b"x" * (8 << 20))
+
+    code = (
+        "import os\nfor n in range(9): os.link('there', f'again{n}')\n"
+        "open('sparse', 'wb').truncate(4 << 20); os.symlink('/usr', 'far')"
+    )
+    result = python(code, limits=FILLING)
+
+    assert (result.returncode, result.stopped_for) == (0, ""), result.stderr_tail
 
 
 def test_temporary_folder_is_private_and_limited(python):
