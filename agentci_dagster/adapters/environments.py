@@ -89,23 +89,23 @@ class Environments:
         started = time.monotonic()
         project = read_project(checkout)
         tools = self.tools()
-        digest = self._digest(checkout, project, tools)
-        home = self._folder / digest
-        with _locked(self._folder / f"{digest}.lock"):
-            is_reused = self._is_fresh(home)
-            if not is_reused:
-                self._build(checkout, project, tools, home)
+        content = self._digest(checkout, project, tools)
+        with _locked(self._folder / f"{content}.lock"):
+            home, following = self._generations(content)
+            known = home
+            if home is None or _is_due(home):
+                home = self._build(checkout, project, tools, home, following)
         trouble = (home / "trouble").read_text() if (home / "trouble").exists() else ""
         return Environment(
             python=home / "venv" / "bin" / "python",
-            digest=digest,
-            is_reused=is_reused,
+            digest=home.name,
+            is_reused=home == known,
             seconds=time.monotonic() - started,
             import_roots=project.import_roots,
             trouble=trouble,
             project=project,
             read_only=(home, tools),
-            build_seconds=_build_seconds(home),
+            build_seconds=_read_number(home / "build_seconds", 0.0),
         )
 
     def tools(self) -> Path:
@@ -153,19 +153,27 @@ class Environments:
                 ]
         return _sha256("\n".join(parts))
 
-    def _is_fresh(self, home: Path) -> bool:
-        if not (home / "venv").exists():
-            return False
-        trouble = home / "trouble"
-        if not trouble.exists() or time.time() - trouble.stat().st_mtime < _RETRY_AFTER_S:
-            return True
-        shutil.rmtree(home)
-        return False
+    def _generations(self, content: str) -> tuple[Path | None, Path]:
+        """The last environment that was made for a content, and the place of the next one.
 
-    def _build(self, checkout: Path, project: Project, tools: Path, home: Path) -> None:
+        A better one gets a place and a digest of its own: bundles and runs stand on the one before,
+        so none is changed or removed here.
+        """
+        last, following = None, self._folder / content
+        generation = 0
+        while following.exists():
+            generation += 1
+            last, following = following, self._folder / _sha256(content, str(generation))
+        return last, following
+
+    def _build(
+        self, checkout: Path, project: Project, tools: Path, known: Path | None, home: Path
+    ) -> Path:
+        """Make the environment at `home`; where it is no better than the known one, keep that."""
         started = time.monotonic()
         beside = home.with_name(f".{home.name}-{uuid.uuid4().hex[:8]}")
         troubles: list[str] = []
+        n_failed = 0
         try:
             for attempt in _attempts(project):
                 failure = self._try(checkout, project, attempt, beside)
@@ -174,6 +182,11 @@ class Environments:
                         troubles.append(attempt.left_out)
                     break
                 troubles.append(failure)
+                n_failed += 1
+            if known is not None and n_failed >= _read_number(known / "n_failed", 0):
+                shutil.rmtree(beside, ignore_errors=True)
+                os.utime(known / "trouble")
+                return known
             site = next((beside / "venv" / "lib").glob("python*/site-packages"))
             # The last name in the alphabet: everything that the repository asks for
             # comes before our tools.
@@ -181,6 +194,7 @@ class Environments:
             self._compile(site)
             if troubles:
                 (beside / "trouble").write_text(" ".join(troubles)[:4000])
+            (beside / "n_failed").write_text(str(n_failed))
             (beside / "build_seconds").write_text(f"{time.monotonic() - started:.3f}")
             beside.rename(home)
         except OSError as e:
@@ -189,6 +203,7 @@ class Environments:
                 f"The environment {home.name[:12]} could not be written ({e}).",
                 "look for free disk space",
             ) from e
+        return home
 
     def _try(self, checkout: Path, project: Project, attempt: _Attempt, beside: Path) -> str:
         """Make a fresh environment with an attempt's packages; returns what failed, in words."""
@@ -275,9 +290,9 @@ def _attempts(project: Project) -> Iterator[_Attempt]:
     yield _Attempt(everything, project.constraints, "")
     if project.constraints and everything:
         yield _Attempt(everything, (), "Installed without the versions of the lock.")
-    if project.test_requirements and project.requirements:
+    if project.test_requirements:
         yield _Attempt(project.requirements, project.constraints, "Left out: what the tests need.")
-    if everything:
+    if project.requirements:
         yield _Attempt((), (), "Nothing was installed; mend the requirements or the network.")
 
 
@@ -307,11 +322,19 @@ def _closure(names: Sequence[str]) -> Iterator[metadata.Distribution]:
         yield distribution
 
 
-def _build_seconds(home: Path) -> float:
+def _is_due(home: Path) -> bool:
+    """Whether an incomplete environment has been used long enough to be tried again."""
     try:
-        return float((home / "build_seconds").read_text())
+        return time.time() - (home / "trouble").stat().st_mtime >= _RETRY_AFTER_S
+    except FileNotFoundError:
+        return False
+
+
+def _read_number(place: Path, default: float) -> float:
+    try:
+        return float(place.read_text())
     except (FileNotFoundError, ValueError):
-        return 0.0
+        return default
 
 
 @contextmanager

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
+import os
 import tarfile
 import threading
 
 import pytest
 
+from agentci_dagster.adapters.builders.bundle import Blame, blame
 from agentci_dagster.adapters.environments import Environments, write_overlay
 from agentci_dagster.adapters.project_files import read_project
 from agentci_dagster.adapters.sandbox import Limits, Sandbox
@@ -102,6 +104,64 @@ def test_missing_test_package_does_not_cost_the_others(environments, checkout):
 
     assert "Left out: what the tests need." in made.trouble
     assert inside(made, "import tinydep; print(tinydep.ANSWER)", checkout) == "42"
+
+
+def test_a_missing_test_package_of_a_project_that_needs_nothing_is_said_as_such(
+    environments, checkout
+):
+    (checkout / "requirements-dev.txt").write_text("--no-index\nno-such-package-here==1\n")
+
+    made = environments.prepare(checkout)
+
+    assert made.trouble.endswith("Left out: what the tests need.")
+    assert blame(made.trouble) is Blame.NOBODY
+
+
+def grow_old(environment):
+    os.utime(environment.python.parent.parent.parent / "trouble", (0, 0))
+
+
+def test_an_environment_in_use_stays_where_a_retry_is_no_better(environments, checkout):
+    vendored(checkout)
+    (checkout / "requirements-test.txt").write_text("no-such-package-here==1\n")
+    first = environments.prepare(checkout)
+    before = first.python.lstat().st_ino
+    grow_old(first)
+
+    again = environments.prepare(checkout)
+
+    assert (again.digest, again.is_reused) == (first.digest, True)
+    assert first.python.lstat().st_ino == before
+    assert again.trouble == first.trouble
+
+
+class LateEnvironments(Environments):
+    """The network of this one is out of reach at first."""
+
+    is_reachable = False
+
+    def _try(self, checkout, project, attempt, beside):
+        failure = super()._try(checkout, project, attempt, beside)
+        is_asked = bool(attempt.requirements) and not self.is_reachable
+        return "uv failed: dns error." if is_asked else failure
+
+
+def test_a_better_environment_is_made_beside_the_one_in_use(tmp_path, tools_folder, checkout):
+    environments = LateEnvironments(tmp_path / "environments", tools_folder)
+    vendored(checkout)
+    first = environments.prepare(checkout)
+    grow_old(first)
+    environments.is_reachable = True
+
+    second = environments.prepare(checkout)
+    third = environments.prepare(checkout)
+
+    assert "dns error" in first.trouble
+    assert first.python.exists()
+    assert (second.trouble, second.is_reused) == ("", False)
+    assert second.digest != first.digest
+    assert (third.digest, third.is_reused) == (second.digest, True)
+    assert inside(second, "import tinydep; print(tinydep.ANSWER)", checkout) == "42"
 
 
 def test_source_distributions_are_never_built(environments, checkout):
