@@ -30,11 +30,14 @@ _LAYOUT = 1
 """Raised when the way of building changes, so that old bundles are not taken for new ones."""
 _LEFT_BEHIND_S = 3600.0
 _COMPILE_LIMITS = Limits(timeout_s=120)
+_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
+"""What uv quotes is a requirement or an address, and so the commit's own words."""
+# Phrases with a blank in them, which no name of a package has.
 _UNREACHABLE = re.compile(
     r"error sending request|failed to fetch|could not connect|connection (?:refused|reset)"
     r"|dns error|network (?:is unreachable|was disabled)|timed out|did not end within"
     r"|\b5\d\d (?:internal|bad gateway|service|gateway)|no space left|read-only file system"
-    r"|permission denied|certificate",
+    r"|permission denied|peer certificate|certificate (?:verify|has expired|not valid)",
     re.IGNORECASE,
 )
 _ONLY_TESTS = "Left out: what the tests need."
@@ -77,7 +80,8 @@ def blame(trouble: str) -> Blame:
     """Whose fault uv tells of: what is out of reach is ours, what has no solution is not."""
     if not trouble or trouble.endswith(_ONLY_TESTS):
         return Blame.NOBODY
-    return Blame.MACHINE if _UNREACHABLE.search(trouble) else Blame.COMMIT
+    is_ours = _UNREACHABLE.search(_QUOTED.sub("", trouble))
+    return Blame.MACHINE if is_ours else Blame.COMMIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,9 @@ def test_a_library_ships_with_a_note(yard, tmp_path):
         ("uv failed: HTTP status server error (503 Service Unavailable)", Blame.MACHINE),
         ("uv failed: No space left on device (os error 28)", Blame.MACHINE),
         ("uv did not end within 600 s.", Blame.MACHINE),
+        ("uv failed: invalid peer certificate: UnknownIssuer", Blame.MACHINE),
+        ("uv failed: Because certificates-nosuch was not found", Blame.COMMIT),
+        ("uv failed: no wheel of `six; platform_version == 'dns error'`", Blame.COMMIT),
     ],
 )
 def test_blame_goes_where_it_belongs(trouble, whose):
