@@ -52,6 +52,7 @@ def bundle(folder: Path, behaviour: str = "good", migrations: str = "") -> Image
     (folder / "app").mkdir(parents=True)
     (folder / "env" / "bin").mkdir(parents=True)
     (folder / "env" / "bin" / "python").symlink_to(sys.executable)
+    (folder / "bundle.json").write_text('{"import_roots": [""]}')
     (folder / "app" / "serve.py").write_text(_SERVICE.replace("{behaviour!r}", repr(behaviour)))
     (folder / "app" / "migrate.py").write_text(migrations or "print('applied 0001_first')\n")
     return Image(ImageKind.BUNDLE, str(folder), f"sha256:{folder.name}", (), 0.0, "")

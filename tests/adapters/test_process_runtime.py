@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -367,6 +368,39 @@ def test_interpreter_of_a_linked_virtual_environment_finds_its_packages(
     release = runtime.start(plan, image, "aaaaaaa-1", key())
 
     eventually(lambda: f"prefix {venv}" in runtime.log_tail(release))
+
+
+def test_a_release_imports_what_its_tests_did_and_nothing_outside_its_bundle(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = bundle(tmp_path / "b")
+    home = tmp_path / "b"
+    for folder in ("app/src/shop", "overlay/shop-1.5.dist-info", "app/a:b", "outside"):
+        (home / folder).mkdir(parents=True)
+    (home / "app/src/shop/__init__.py").touch()
+    (home / "overlay/shop-1.5.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: shop\nVersion: 1.5\n"
+    )
+    (home / "app" / "link").symlink_to("../outside")
+    roots = ["src", "../outside", "/tmp", "link", "a:b", "none"]
+    (home / "bundle.json").write_text(json.dumps({"import_roots": roots}))
+    (home / "app/say.py").write_text(
+        "import importlib.metadata, os, shop\n"
+        "print('version', importlib.metadata.version('shop'), os.environ['PYTHONPATH'])\n"
+    )
+
+    release = runtime.start(service(command=("{python}", "say.py")), image, "aaaaaaa-1", key())
+
+    said = f"version 1.5 {home / 'overlay'}:{home / 'app/src'}\n"
+    eventually(lambda: said in runtime.log_tail(release))
+
+
+def test_a_damaged_manifest_is_ours(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    image = bundle(tmp_path / "b")
+    (tmp_path / "b" / "bundle.json").write_text('{"import_roots": 1}')
+
+    with pytest.raises(InfrastructureError, match="is damaged"):
+        runtime.start(service(), image, "aaaaaaa-1", key())
 
 
 # ---------------------------------------------------------------- processes

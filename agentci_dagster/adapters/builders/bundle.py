@@ -1,6 +1,8 @@
 """The artefact without Docker: a source tree and its environment, in a folder named by its content.
 
-    <folder>/<repository>/<digest>/   app/  env -> environment  bundle.json
+    <folder>/<repository>/<digest>/   app/  overlay/  env -> environment  bundle.json
+
+The overlay is what installing the project would have added, as the tests have it too.
 
 What environments cost is kept in `<folder>/<repository>/environments/`; they are made elsewhere.
 """
@@ -20,13 +22,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from agentci_dagster.adapters.environments import write_overlay
+from agentci_dagster.adapters.project_files import Project
 from agentci_dagster.adapters.sandbox import Limits, Sandbox
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey
 from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.image import Image, ImageKind, Layer, LayerKind, touched_layers
 from agentci_dagster.ports import Mirrors
 
-_LAYOUT = 1
+_LAYOUT = 2
 """Raised when the way of building changes, so that old bundles are not taken for new ones."""
 _LEFT_BEHIND_S = 3600.0
 _COMPILE_LIMITS = Limits(timeout_s=120)
@@ -40,6 +44,7 @@ _UNREACHABLE = re.compile(
     r"|permission denied|peer certificate|certificate (?:verify|has expired|not valid)",
     re.IGNORECASE,
 )
+_MAX_NOTES = 10
 _ONLY_TESTS = "Left out: what the tests need."
 
 
@@ -60,6 +65,8 @@ class PreparedEnvironment(Protocol):
     def import_roots(self) -> tuple[str, ...]: ...
     @property
     def trouble(self) -> str: ...
+    @property
+    def project(self) -> Project: ...
 
 
 class PreparesEnvironments(Protocol):
@@ -136,10 +143,9 @@ class BundleBuilder:
                 )
             if self._is_service(key.repository) and fault is Blame.COMMIT:
                 return _failed(environment, time.monotonic() - began)
-            note = f"The environment lacks something: {environment.trouble}"
             return self._finish(
                 _Draft(key, commit, diff, home, beside, environment, began, exported_s),
-                note if environment.trouble else "",
+                _note(environment),
             )
 
     def _finish(self, draft: _Draft, note: str) -> Image:
@@ -163,6 +169,7 @@ class BundleBuilder:
         """Complete the draft and give it its name; another builder may have been faster."""
         began = time.monotonic()
         (draft.beside / "env").symlink_to(draft.environment.python.parent.parent)
+        write_overlay(draft.beside / "overlay", draft.beside / "app", draft.environment.project)
         size_bytes = _size(draft.beside / "app")
         self._compile(draft.beside / "app")
         layer = Layer(
@@ -252,6 +259,12 @@ class _Draft:
 
     def why(self, kind: LayerKind) -> str:
         return next(touch.why for touch in touched_layers(self.diff) if touch.kind is kind)
+
+
+def _note(environment: PreparedEnvironment) -> str:
+    """What the environment lacks, and which of the commit's lines were not followed."""
+    lacks = f"The environment lacks something: {environment.trouble}" if environment.trouble else ""
+    return " ".join(filter(None, [lacks, *environment.project.notes[:_MAX_NOTES]]))
 
 
 def _failed(environment: PreparedEnvironment, seconds: float) -> Image:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import re
 import resource
 import socket
@@ -54,8 +55,8 @@ _APPLIED = re.compile(r"^applied (\S{1,200})\s*$", re.MULTILINE)
 
 
 class ProcessRuntime:
-    """Runs bundles: folders with the source tree in `app/` and the interpreter at
-    `env/bin/python`.
+    """Runs bundles: folders with the source tree in `app/`, the interpreter at `env/bin/python`,
+    the project's metadata in `overlay/` and its import roots in `bundle.json`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -199,6 +200,7 @@ class ProcessRuntime:
         clean = {
             "PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(home),
+            "PYTHONPATH": _import_path(image),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "PYTHONUNBUFFERED": "1",
@@ -319,6 +321,23 @@ def _python(image: Image) -> Path:
     while path.is_symlink() and not (path.parent.parent / "pyvenv.cfg").exists():
         path = path.parent / path.readlink()
     return path
+
+
+def _import_path(image: Image) -> str:
+    """What the tests had on their import path. The roots are a commit's words, so what leads out
+    of its source tree is left out.
+    """
+    bundle = Path(image.reference)
+    app = (bundle / "app").resolve()
+    try:
+        manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        roots = [(app / root).resolve() for root in manifest["import_roots"]]
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise InfrastructureError(
+            f"The bundle {bundle} is damaged: {error}.", "run the commit's image asset again"
+        ) from error
+    places = [(bundle / "overlay").resolve(), *(r for r in roots if r.is_relative_to(app))]
+    return os.pathsep.join(str(p) for p in places if p.is_dir() and os.pathsep not in str(p))
 
 
 def _filled(command: Sequence[str], image: Image, port: int) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -12,13 +13,16 @@ import pytest
 
 from agentci_dagster.adapters.builders.bundle import Blame, BundleBuilder, blame
 from agentci_dagster.adapters.environments import Environments
+from agentci_dagster.adapters.project_files import Project, read_project
+from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 from agentci_dagster.demo.vendored import lock, wheel, wheel_name
 from agentci_dagster.domain.diff import CommitDiff, FileKind
 from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.image import ImageKind
-from agentci_dagster.ports import ImageBuilder
+from agentci_dagster.ports import ImageBuilder, ServicePlan
 from tests.builders import NOON, file_change, key, sha
 from tests.fakes.image import FakeImageBuilder, TreeMirror, TreeMirrors
+from tests.waiting import eventually
 
 APP = {"shop/__init__.py": "x = 1\n", "README.md": "shop\n", "requirements.lock": "a"}
 UNSOLVABLE = "uv failed: × No solution found. Nothing was installed; mend the requirements."
@@ -29,6 +33,7 @@ class PlainEnvironment:
     python: Path
     digest: str
     is_reused: bool
+    project: Project
     seconds: float = 0.01
     build_seconds: float = 2.5
     import_roots: tuple[str, ...] = ("",)
@@ -50,7 +55,9 @@ class PlainEnvironments:
         is_reused = python.exists()
         python.parent.mkdir(parents=True, exist_ok=True)
         python.write_text("#!/bin/sh\n")
-        return PlainEnvironment(python, digest, is_reused, trouble=self.troubles.get(text, ""))
+        project = read_project(checkout)
+        trouble = self.troubles.get(text, "")
+        return PlainEnvironment(python, digest, is_reused, project, trouble=trouble)
 
 
 @dataclass
@@ -142,6 +149,19 @@ def test_a_bundle_has_the_tree_the_environment_and_a_manifest(yard):
     assert [layer["name"] for layer in manifest["layers"]] == ["environment", "application"]
 
 
+def test_a_bundle_has_what_installing_the_project_would_have_added(yard):
+    about = '[project]\nname = "shop"\nversion = "1.5"\ndependencies = ["a @ file:///evil"]\n'
+    about += '[tool.setuptools_scm]\nversion_file = "shop/_version.py"\n'
+
+    image = yard.build(1, {"pyproject.toml": about, "requirements.lock": "a @ file:///b"})
+
+    home = Path(image.reference)
+    (found,) = importlib.metadata.distributions(path=[str(home / "overlay")])
+    assert (found.name, found.version) == ("shop", "1.5")
+    assert 'version = "1.5"' in (home / "app" / "shop" / "_version.py").read_text()
+    assert "left out" in image.note
+
+
 def test_sources_are_compiled_once_and_broken_ones_left(yard):
     image = yard.build(1, {"shop/broken.py": "def ("})
 
@@ -193,7 +213,8 @@ class OneEnvironment:
         self.folder = folder
 
     def prepare(self, checkout: Path) -> PlainEnvironment:
-        return PlainEnvironment(self.folder / "v" / "bin" / "python", "other", is_reused=True)
+        python = self.folder / "v" / "bin" / "python"
+        return PlainEnvironment(python, "other", is_reused=True, project=read_project(checkout))
 
 
 def test_a_registry_out_of_reach_is_ours(yard):
@@ -334,6 +355,22 @@ def test_a_real_bundle_runs(real):
     assert done.stdout == b"119\n"
     assert image.layers[0].last_cost_s > 0
     assert image.layers[0].size_bytes > 0
+
+
+def test_a_release_of_a_real_bundle_finds_its_sources_and_its_version(real, tmp_path):
+    mirror, builder = real
+    mirror.trees[sha(4)] = {
+        "pyproject.toml": '[project]\nname = "shop"\nversion = "1.5"\n',
+        "src/shop/__init__.py": "",
+        "src/shop/__main__.py": "from importlib.metadata import version\nprint(version('shop'))\n",
+    }
+    image = builder.build(key(4), _diff(mirror.commit(sha(4)), ()))
+    plan = ServicePlan("shop", "production", ("{python}", "-m", "shop"), "/", (), {}, ())
+    runtime = ProcessRuntime(tmp_path / "releases")
+
+    release = runtime.start(plan, image, "aaaaaaa-1", key(4))
+
+    eventually(lambda: runtime.log_tail(release) == "1.5\n")
 
 
 def test_a_real_lock_with_a_wrong_hash_is_the_commit_s_fault(real):
