@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from agentci_dagster.adapters.access import make_readable
 from agentci_dagster.adapters.command import clean_environment
 from agentci_dagster.adapters.project_files import Project, read_project
 from agentci_dagster.adapters.sandbox import Limits, Sandbox
@@ -137,6 +138,7 @@ class Environments:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(str(file.locate()), target)
         self._compile(beside)
+        make_readable(beside)
         beside.rename(home)
 
     def _digest(self, checkout: Path, project: Project, tools: Path) -> str:
@@ -196,6 +198,7 @@ class Environments:
                 (beside / "trouble").write_text(" ".join(troubles)[:4000])
             (beside / "n_failed").write_text(str(n_failed))
             (beside / "build_seconds").write_text(f"{time.monotonic() - started:.3f}")
+            make_readable(beside)
             beside.rename(home)
         except OSError as e:
             shutil.rmtree(beside, ignore_errors=True)

@@ -17,10 +17,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from agentci_dagster.adapters.access import hand_over, let_read
 from agentci_dagster.adapters.disk_use import DiskWatch
 from agentci_dagster.domain.errors import SandboxError
 from agentci_dagster.domain.selection import Isolation
@@ -37,9 +39,21 @@ _FIRST_UID = 1 << 30
 # The first program inside. It sets the limits there, because setting them before would limit
 # bubblewrap itself,
 # and a hook between fork and exec is not safe in a program with threads.
+# It says through a pipe, which closes when the program starts, that it has come so far: an exit
+# code could also be the program's own.
 _LAUNCHER = """
 import os, resource, sys
-uid, *limits = map(int, sys.argv[1].split(","))
+def tell(word):
+    if told >= 0:
+        os.write(told, word.encode("utf-8", "replace")[:300])
+def fail(kind, error, trace):
+    tell(f"!{error}")
+    os._exit(125)
+told, uid, *limits = map(int, sys.argv[1].split(","))
+sys.excepthook = fail
+if told >= 0:
+    os.set_inheritable(told, False)
+os.umask(0o022)
 kinds = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE)
 others = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024))
 for kind, wanted in (*zip(kinds, limits), *others):
@@ -50,11 +64,12 @@ if uid:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+os.chdir(sys.argv[2])
+tell(".")
 try:
-    os.chdir(sys.argv[2])
     os.execvp(sys.argv[3], sys.argv[3:])
 except OSError as e:
-    sys.exit(f"cannot start {sys.argv[3]}: {e}")
+    raise OSError(f"cannot start {sys.argv[3]}: {e}")
 """
 
 
@@ -141,24 +156,29 @@ class Sandbox:
         limits = limits or Limits()
         mode = self._mode()
         uid = self._uid(mode)
-        for place in (folder, *writable):
-            _hand_over(place, uid)
+        try:
+            for place in (folder, *writable):
+                hand_over(place, uid)
+            for place in read_only:
+                let_read(place, uid)
+        except OSError as e:
+            raise SandboxError(f"The sandbox's folders cannot be opened to it ({e}).") from e
         variables = {"HOME": _HOME, "TMPDIR": "/tmp", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # noqa: S108 - the sandbox's own
         variables |= {"USER": "sandbox", "LOGNAME": "sandbox"}
         if mode is None:
             variables |= {"HOME": str(folder), "TMPDIR": str(folder)}
         variables |= dict(env or {})
-        launch = self._launch(argv, folder, uid, limits)
+        launch = partial(self._launch, argv, folder, uid, limits)
         try:
             watch = _Watch(DiskWatch([folder, *writable], limits.written_bytes))
         except OSError as e:
             raise SandboxError(f"The sandbox could not be started ({e}).") from e
         if mode is None:
-            return self._supervise(launch, folder, variables, limits, watch)
+            return self._supervise([], launch, folder, variables, limits, watch)
         shell = self._wrapped(mode, folder, read_only, writable, limits)
         for name, value in variables.items():
             shell += ["--setenv", name, value]
-        return self._supervise([*shell, "--", *launch], folder, {}, limits, watch)
+        return self._supervise(shell, launch, folder, {}, limits, watch)
 
     def _mode(self) -> tuple[str, ...] | None:
         """The options with which bubblewrap works here, None where it does not."""
@@ -181,7 +201,7 @@ class Sandbox:
 
     def _works(self, mode: tuple[str, ...]) -> bool:
         shell = self._wrapped(mode, None, (), (), Limits())
-        launch = self._launch(["/usr/bin/env", "true"], Path("/"), self._uid(mode), Limits())
+        launch = self._launch(["/usr/bin/env", "true"], Path("/"), self._uid(mode), Limits(), -1)
         try:
             result = subprocess.run(
                 [*shell, "--", *launch], capture_output=True, timeout=20, check=False
@@ -195,7 +215,9 @@ class Sandbox:
             return 0
         return _FIRST_UID + os.getpid() % (1 << 20)
 
-    def _launch(self, argv: Sequence[str], folder: Path, uid: int, limits: Limits) -> list[str]:
+    def _launch(
+        self, argv: Sequence[str], folder: Path, uid: int, limits: Limits, teller: int
+    ) -> list[str]:
         numbers = (
             uid,
             limits.cpu_s,
@@ -211,7 +233,7 @@ class Sandbox:
             "-S",
             "-c",
             _LAUNCHER,
-            ",".join(map(str, numbers)),
+            ",".join(map(str, (teller, *numbers))),
             str(folder),
             *map(str, argv),
         ]
@@ -272,7 +294,8 @@ class Sandbox:
 
     def _supervise(
         self,
-        command: Sequence[str],
+        shell: Sequence[str],
+        launch: Callable[[int], list[str]],
         folder: Path,
         env: dict[str, str],
         limits: Limits,
@@ -284,23 +307,26 @@ class Sandbox:
         started = time.monotonic()
         # Bubblewrap writes here which process is the first one inside.
         told, teller = os.pipe()
+        # And our launcher here, how far it came.
+        reached, reaching = os.pipe()
         os.set_blocking(told, False)
-        handed = [teller]
+        os.set_blocking(reached, False)
+        handed = [teller, reaching]
+        command = launch(reaching)
         if isolation is Isolation.STRONG:
-            files = {name: _in_memory(text) for name, text in self._names(command).items()}
+            files = {name: _in_memory(text) for name, text in self._names(shell).items()}
             handed += files.values()
-            options = ["--info-fd", str(teller)]
-            end = command.index("--")
             named = [
                 option
                 for file, descriptor in files.items()
                 for option in ("--perms", "0644", "--ro-bind-data", str(descriptor), file)
             ]
-            command = [command[0], *options, *command[1:end], *named, *command[end:]]
+            options = [*shell[1:], "--info-fd", str(teller), *named]
+            command = [shell[0], *options, "--", *command]
         try:
             process = subprocess.Popen(
                 command,
-                pass_fds=handed if isolation is Isolation.STRONG else (),
+                pass_fds=handed,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -310,6 +336,7 @@ class Sandbox:
             )
         except OSError as e:
             os.close(told)
+            os.close(reached)
             raise SandboxError(
                 f"The sandbox could not be started ({e}).", "check the memory and processes free"
             ) from e
@@ -321,6 +348,7 @@ class Sandbox:
         finally:
             _end(process, mark, isolation)
             _await_end(told)
+            obstacle = _obstacle(reached)
         # A short run may be over before the first look.
         if not watch.stopped_for and watch.disk.is_over():
             watch.stopped_for = "disk space"
@@ -331,6 +359,12 @@ class Sandbox:
             raise SandboxError(
                 f"bubblewrap failed: {tails['stderr'].strip()[:300]}", "run `agentci doctor`"
             )
+        if obstacle and not watch.stopped_for:
+            said = tails["stderr"].strip()[-300:]
+            raise SandboxError(
+                f"The sandbox could not start its program ({obstacle}): {said}",
+                "run `agentci doctor`; look at the rights of AgentCI's folders",
+            )
         return SandboxResult(
             returncode=process.returncode,
             stdout_tail=tails["stdout"],
@@ -340,16 +374,6 @@ class Sandbox:
             seconds=time.monotonic() - started,
             stopped_for=watch.stopped_for,
         )
-
-
-def _hand_over(folder: Path, uid: int) -> None:
-    """Give a throwaway folder to the user that runs inside; links are not followed."""
-    if not uid or folder.lstat().st_uid == uid:
-        return
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.chown(Path(parent, name), uid, uid, follow_symlinks=False)
-    os.chown(folder, uid, uid, follow_symlinks=False)
 
 
 def _in_memory(text: str) -> int:
@@ -478,6 +502,15 @@ def _await_end(told: int) -> None:
         if stat.rpartition(")")[2].split()[0] in {"Z", "X"}:
             return
         time.sleep(0.002)
+
+
+def _obstacle(reached: int) -> str:
+    """What kept the launcher from starting its program; empty when nothing did."""
+    with os.fdopen(reached, "rb") as pipe:
+        said = (pipe.read() or b"").decode("utf-8", "replace")
+    if not said:
+        return "it did not come that far"
+    return said.partition("!")[2]
 
 
 def _marked(mark: str) -> list[int]:

@@ -231,6 +231,18 @@ def test_uv_is_not_told_what_to_do_by_our_own_variables(environments, checkout, 
     assert environments.prepare(checkout).trouble == ""
 
 
+def test_an_environment_made_with_a_narrow_umask_can_be_used(tmp_path, checkout):
+    before = os.umask(0o077)
+    try:
+        environments = Environments(tmp_path / "environments", tmp_path / "tools")
+        vendored(checkout)
+        made = environments.prepare(checkout)
+    finally:
+        os.umask(before)
+
+    assert inside(made, "import pytest, tinydep; print(tinydep.ANSWER)", checkout) == "42"
+
+
 def test_tools_of_ours_come_last(environments, checkout):
     make_wheel(checkout / "vendor", "pytest", "0.1", "__version__ = 'their own'\n")
     (checkout / "requirements.txt").write_text("--no-index\n--find-links vendor\npytest==0.1\n")

@@ -261,11 +261,61 @@ def test_busy_loop_is_ended_by_its_cpu_limit(python):
     assert not result.timed_out
 
 
-def test_program_that_is_not_there_says_so(strong, tmp_path):
-    result = strong.run(["/nowhere/program"], folder=tmp_path, limits=SMALL)
+def test_program_that_is_not_there_is_an_error_of_ours(strong, tmp_path):
+    with pytest.raises(SandboxError, match="cannot start /nowhere/program"):
+        strong.run(["/nowhere/program"], folder=tmp_path, limits=SMALL)
 
-    assert result.returncode == 1
-    assert "cannot start /nowhere/program" in result.stderr_tail
+
+def test_launcher_that_cannot_start_is_an_error_of_ours(tmp_path):
+    for bwrap in (None, ""):
+        with pytest.raises(SandboxError, match="did not come that far"):
+            Sandbox(bwrap, python="/usr/bin/env").run(["x"], folder=tmp_path, limits=SMALL)
+
+
+def test_program_cannot_claim_that_it_was_not_started(python):
+    result = python(
+        "import os\n"
+        "for n in range(3, 64):\n"
+        "    for place in (n, f'/proc/{os.getppid()}/fd/{n}'):\n"
+        "        try:\n"
+        "            os.write(n if place == n else os.open(place, os.O_WRONLY), b'!no')\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "os._exit(125)"
+    )
+
+    assert result.returncode == 125
+
+
+@pytest.fixture
+def narrow_umask():
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("narrow_umask")
+def test_a_narrow_umask_of_ours_closes_nothing_to_the_user_inside(python, tmp_path):
+    given, deep = tmp_path.parent / "narrow", tmp_path.parent / "narrow" / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "text").write_text("deep")
+    (given / "link").symlink_to("/etc/shadow")
+    code = f"print(open({str(deep / 'text')!r}).read(), end=' ')\n"
+    first = python(code, read_only=[given])
+    (given / "later").write_text("later")
+    (tmp_path / "generated").mkdir()
+    (tmp_path / "generated" / "text").write_text("generated")
+
+    second = python(
+        code + f"for name in ({str(given / 'later')!r}, 'generated/text'):\n"
+        "    print(open(name).read(), end=' ')\n"
+        "open('made', 'w').close()",
+        read_only=[given],
+    )
+
+    assert first.stdout_tail == "deep ", first.stderr_tail
+    assert second.stdout_tail == "deep later generated ", second.stderr_tail
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o644
 
 
 def test_user_inside_is_not_root(python):
