@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agentci_dagster.domain.diff import (
     ChangedSymbol,
     CommitKey,
+    Definition,
     FileKind,
     FileStatus,
     Hunk,
@@ -32,6 +33,7 @@ from agentci_dagster.domain.diff import (
     name_of,
     oddities,
     parse_diff,
+    symbols_between,
 )
 from tests import builders
 
@@ -494,6 +496,47 @@ def test_function_that_only_lost_lines_is_changed() -> None:
     new = b"def a():\n    return 2\n"
 
     assert names(Hunk(2, 1, 1, 0), old=old, new=new) == {"a": "changed"}
+
+
+def test_each_symbol_knows_the_hunks_that_touch_it() -> None:
+    old = b"def a():\n    x = 1\n    return 2\n\n\ndef b():\n    return 1\n\n\ndef gone(): ...\n"
+    new = b"def a():\n    return 2\n\n\ndef b():\n    return 3\n\n\ndef come(): ...\n"
+    hunks = [Hunk(2, 1, 1, 0), Hunk(7, 1, 6, 1), Hunk(10, 1, 9, 1)]
+
+    found = {s.qualified_name: s.hunks for s in changed_symbols(old, new, hunks)}
+
+    assert found == {"a": (0,), "b": (1,), "come": (2,), "gone": (2,)}
+
+
+def test_class_has_the_hunks_of_all_its_methods() -> None:
+    found = {
+        s.qualified_name: s.hunks for s in changed_symbols(BEFORE, BEFORE, [line(14), line(18)])
+    }
+
+    assert found == {"Cart": (0, 1), "Cart.add": (0,), "Cart.size": (1,)}
+
+
+def test_method_of_a_renamed_class_is_added_by_no_hunk_of_its_own() -> None:
+    old, new = b"class A:\n    def f(self): ...\n", b"class B:\n    def f(self): ...\n"
+
+    found = {
+        s.qualified_name: (s.status.value, s.hunks) for s in changed_symbols(old, new, [line(1)])
+    }
+
+    assert found["B.f"] == ("added", ())
+    assert found["A.f"] == ("removed", ())
+
+
+def test_definitions_of_any_language_are_compared_by_name_and_line() -> None:
+    old = [Definition("Cart", True, 1, 9), Definition("Cart.total", False, 2, 4)]
+    new = [*old, Definition("Cart.mean", False, 5, 7)]
+
+    found = symbols_between(old, new, [Hunk(4, 0, 5, 3)])
+
+    assert [(s.qualified_name, s.is_class, s.status.value, s.hunks) for s in found] == [
+        ("Cart", True, "changed", (0,)),
+        ("Cart.mean", False, "added", (0,)),
+    ]
 
 
 def test_many_hunks_find_their_functions() -> None:

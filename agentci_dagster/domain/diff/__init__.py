@@ -22,7 +22,12 @@ from agentci_dagster.domain.diff.reading import (
     file_change,
     oddities,
 )
-from agentci_dagster.domain.diff.symbols import changed_symbols
+from agentci_dagster.domain.diff.symbols import (
+    Definition,
+    changed_symbols,
+    python_definitions,
+    symbols_between,
+)
 from agentci_dagster.domain.diff.values import (
     ChangedSymbol,
     Commit,
@@ -41,6 +46,7 @@ __all__ = [
     "Commit",
     "CommitDiff",
     "CommitKey",
+    "Definition",
     "FileChange",
     "FileKind",
     "FileStatus",
@@ -61,4 +67,6 @@ __all__ = [
     "name_of",
     "oddities",
     "parse_diff",
+    "python_definitions",
+    "symbols_between",
 ]

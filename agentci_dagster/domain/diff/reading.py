@@ -39,9 +39,13 @@ class ReadLimits:
     max_files: int = 5_000
     """More is a vendored tree or a reformatting, which is judged as capped."""
     max_source_bytes: int = 512 * 1024
-    """Of one Python version; larger ones are generated code or data."""
+    """Of one version of a source file; larger ones are generated code or data."""
     max_parsed_files: int = 300
-    """Python files looked into for changed functions, about a second's work."""
+    """Python files looked into for changed functions, about a second's work; as many files in
+    other languages, about five.
+    """
+    max_parsed_bytes: int = 32 * 1024 * 1024
+    """Of all sources in other languages; a commit that people wrote has a hundredth of it."""
 
 
 def chosen_for_reading(changes: Sequence[RawChange], limits: ReadLimits) -> tuple[int, ...]:

@@ -120,6 +120,9 @@ class Hunk:
 class ChangedSymbol:
     """A function or class touched by the diff; lines are 1-based and inclusive, in the new file
     unless removed.
+
+    `hunks` are positions in the file's hunks, ascending; none for one that moved under another
+    name with its surroundings.
     """
 
     qualified_name: str
@@ -127,6 +130,7 @@ class ChangedSymbol:
     status: SymbolStatus
     first_line: int
     last_line: int
+    hunks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
