@@ -11,6 +11,9 @@ import pytest
 
 HEAVY = ("dagster", "openai", "sklearn", "pandas", "scipy", "matplotlib", "skops", "docker", "git")
 
+# The tree under test, whatever the environment has installed.
+_TREE = str(Path(__file__).parents[1])
+
 
 def _imported(code: str, home: Path, names: tuple[str, ...] = HEAVY) -> list[str]:
     program = (
@@ -27,7 +30,12 @@ def _imported(code: str, home: Path, names: tuple[str, ...] = HEAVY) -> list[str
         capture_output=True,
         text=True,
         check=True,
-        env={"AGENTCI_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home)},
+        env={
+            "AGENTCI_HOME": str(home),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(home),
+            "PYTHONPATH": _TREE,
+        },
         cwd=home,
         timeout=60,
     )
@@ -47,6 +55,15 @@ def test_the_package_imports_nothing_of_its_own(tmp_path: Path) -> None:
     code = "import agentci_dagster"
 
     assert _imported(code, tmp_path, ("pydantic", "sqlalchemy", "numpy", *HEAVY)) == []
+
+
+def test_reading_functions_loads_no_parser_here(tmp_path: Path) -> None:
+    code = (
+        "from agentci_dagster.adapters.syntax.apart import Text, read_apart; "
+        "assert read_apart([Text(b'int f(void) {}', ('c',))])[0].definitions"
+    )
+
+    assert _imported(code, tmp_path, ("tree_sitter", "tree_sitter_c", *HEAVY)) == []
 
 
 def test_definitions_import_no_analysis_library(tmp_path: Path) -> None:
