@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from agentci_dagster.domain.diff import CommitDiff, FileChange
+from agentci_dagster.domain.diff import ChangedSymbol, CommitDiff, FileChange, SymbolStatus
 from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.partitions import commit_asset, key_of
 from agentci_dagster.ports import Mirrors
@@ -52,6 +52,13 @@ def _row(change: FileChange) -> dg.TableRecord:
             "kind": change.kind.value,
             "lines_added": change.lines_added,
             "lines_deleted": change.lines_deleted,
-            "functions": clean_text(", ".join(s.qualified_name for s in change.symbols), 300),
+            "functions": clean_text(", ".join(map(_told, change.symbols)), 300),
         }
     )
+
+
+def _told(symbol: ChangedSymbol) -> str:
+    return _SIGNS[symbol.status] + symbol.qualified_name
+
+
+_SIGNS = {SymbolStatus.ADDED: "+", SymbolStatus.CHANGED: "", SymbolStatus.REMOVED: "-"}

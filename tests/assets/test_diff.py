@@ -40,6 +40,18 @@ def test_diff_is_the_mirrors_and_its_counts_are_told(world: House) -> None:
     }
 
 
+def test_functions_that_come_and_go_are_marked(world: House) -> None:
+    world.push("first", files={"cart.py": b"def total():\n    return 7\n\n\ndef mean(): ...\n"})
+    commit = world.push(
+        "second", files={"cart.py": b"def total():\n    return 8\n\n\ndef median(): ...\n"}
+    )
+
+    made = commit_diff(world.context(commit), mirrors=world.mirrors)
+
+    (row,) = [record.data for record in dict(made.metadata)["files"].records]
+    assert row["functions"] == "total, +median, -mean"
+
+
 def test_words_of_the_commit_are_made_harmless(world: House) -> None:
     commit = world.push(
         "\x1b]0;owned\x07\x1b[31mred\u202e\nbody", files={"a\x1b[2Jb.py": b"x = 1\n"}
