@@ -222,7 +222,10 @@ def _changed(repository: Path, commit: str) -> Iterator[Changed]:
     parents = _git(repository, "log", "-1", "--format=%P", commit).decode().split()
     if not parents:
         return
-    raw = parse_diff(_git(repository, *_DIFF, parents[0], commit))
+    try:
+        raw = parse_diff(_git(repository, *_DIFF, parents[0], commit))
+    except subprocess.CalledProcessError:
+        return  # a partial clone misses some objects
     for change, hunks in zip(raw.changes, raw.hunks, strict=True):
         language = language_of(change.path)
         modes = {change.old_mode, change.new_mode} - {"000000", "100644", "100755"}
