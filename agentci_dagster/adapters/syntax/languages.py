@@ -35,7 +35,7 @@ class Grammar:
 
     `module` and `function` name the Python binding; `around` are nodes that only wrap a
     definition; `around_one` do so when they hold no more than one; `above` are nodes that belong
-    to the definition on the next line.
+    to the definition on the next line; `barren` can hold no definition and are not looked into.
     """
 
     module: str
@@ -44,6 +44,7 @@ class Grammar:
     around: frozenset[str] = frozenset()
     around_one: frozenset[str] = frozenset()
     above: frozenset[str] = field(default_factory=lambda: frozenset({"comment"}))
+    barren: frozenset[str] = frozenset()
 
 
 def grammars_for(language: str, path: str) -> tuple[str, ...]:
@@ -109,6 +110,14 @@ _SCRIPT_AROUND_ONE = frozenset(
     {"lexical_declaration", "variable_declaration", "expression_statement"}
 )
 _SCRIPT_ABOVE = frozenset({"comment", "decorator"})
+_SCRIPT_BARREN = frozenset({"import_statement", "type_annotation", "type_arguments", "string"})
+_C_BARREN = frozenset(
+    {
+        *("expression_statement", "return_statement", "parenthesized_expression"),
+        *("parameter_list", "init_declarator", "initializer_list", "string_literal"),
+    }
+)
+_CPP_BARREN = frozenset({"parameter_list", "string_literal", "template_argument_list"})
 _C_COMMENTS = frozenset({"line_comment", "block_comment"})
 
 _C = {
@@ -134,6 +143,7 @@ GRAMMARS: Mapping[str, Grammar] = {
         around=_SCRIPT_AROUND,
         around_one=_SCRIPT_AROUND_ONE,
         above=_SCRIPT_ABOVE,
+        barren=_SCRIPT_BARREN,
     ),
     **{
         dialect: Grammar(
@@ -143,6 +153,7 @@ GRAMMARS: Mapping[str, Grammar] = {
             around=_SCRIPT_AROUND,
             around_one=_SCRIPT_AROUND_ONE,
             above=_SCRIPT_ABOVE,
+            barren=_SCRIPT_BARREN,
         )
         for dialect in ("typescript", "tsx")
     },
@@ -163,6 +174,7 @@ GRAMMARS: Mapping[str, Grammar] = {
             **_rules(_SCOPE, n.by_name_field, "enum_constant"),
         },
         above=_C_COMMENTS,
+        barren=frozenset({"import_declaration", "formal_parameters", "type_arguments"}),
     ),
     "go": Grammar(
         "tree_sitter_go",
@@ -173,6 +185,7 @@ GRAMMARS: Mapping[str, Grammar] = {
             **_rules(_TYPE, n.by_name_field, "type_spec"),
         },
         around_one=frozenset({"type_declaration", "var_declaration"}),
+        barren=frozenset({"import_declaration", "parameter_list", "selector_expression"}),
     ),
     "rust": Grammar(
         "tree_sitter_rust",
@@ -187,8 +200,9 @@ GRAMMARS: Mapping[str, Grammar] = {
             **_rules(_SCOPE, n.by_name_field, "mod_item"),
         },
         above=_C_COMMENTS | {"attribute_item"},
+        barren=frozenset({"use_declaration", "parameters", "token_tree", "type_arguments"}),
     ),
-    "c": Grammar("tree_sitter_c", _C),
+    "c": Grammar("tree_sitter_c", _C, barren=_C_BARREN),
     "cpp": Grammar(
         "tree_sitter_cpp",
         {
@@ -197,6 +211,7 @@ GRAMMARS: Mapping[str, Grammar] = {
             **_rules(_SCOPE, n.cpp_namespace, "namespace_definition"),
         },
         around=frozenset({"template_declaration"}),
+        barren=_CPP_BARREN,
     ),
     "ruby": Grammar(
         "tree_sitter_ruby",

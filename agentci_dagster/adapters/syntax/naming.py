@@ -141,6 +141,8 @@ def c_function(node: Node) -> str:
     What looks like a function without a type is a macro that makes one: `TEST(Cart, Total)`.
     """
     name = _dotted(_innermost(node))
+    if name == "namespace":  # behind a macro that the grammar took for a type
+        return ""
     declarator = node.child_by_field_name("declarator")
     if declarator is not None and node.child_by_field_name("type") is None and name.isupper():
         name += text_of(declarator.child_by_field_name("parameters"))

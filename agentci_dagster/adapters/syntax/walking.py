@@ -6,6 +6,7 @@ square of the nesting and it cannot be interrupted; the cursor's does not and ca
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +19,14 @@ from agentci_dagster.adapters.syntax.naming import held_by, is_class_value, is_f
 if TYPE_CHECKING:
     from tree_sitter import Language, Node
 
+_BARREN = "BARREN"
 _OBJECTS = {"object"}
+# What no C header says; the grammar of C would still make something of it.
+_ONLY_CPP = re.compile(
+    rb"^[ \t]*(?:class[ \t]+\w|namespace\b|template[ \t]*<|using[ \t]"
+    rb"|(?:public|private|protected)[ \t]*:)",
+    re.MULTILINE,
+)
 _CHUNK = 2 * 1024  # the library copies one for every name it reads
 _LOOK_AT_CLOCK = 2_048
 _MAX_LEVELS = 32
@@ -58,6 +66,8 @@ def definitions_in(
     """
     deadline = time.process_time() + cpu_s
     best: _Walk | None = None
+    if "cpp" in grammars and _ONLY_CPP.search(source):
+        grammars = ["cpp"]
     for name in grammars:
         walk = _Walk(source, GRAMMARS[name], deadline)
         walk.run(_parse(source, name, deadline), _rules_by_kind(name))
@@ -115,6 +125,8 @@ def _rules_by_kind(name: str) -> dict[int, Rule | str]:
             continue
         if kind in grammar.rules:
             by_kind[number] = grammar.rules[kind]
+        elif kind in grammar.barren:
+            by_kind[number] = _BARREN
         elif kind in plain:
             by_kind[number] = kind
     return by_kind
@@ -127,14 +139,16 @@ class _Walk:
     deadline: float
     found: list[Found] = field(default_factory=list)
     n_damaged: int = 0
-    """Bytes inside of what the grammar could not read."""
+    """Bytes that the grammar could not read, outside of definitions that it found in them."""
     _scopes: list[tuple[int, str]] = field(default_factory=list)
     """Last byte and full name of what surrounds the cursor."""
     _around: tuple[int, int] = (-1, 0)
     """Depth and first row of the wrapper whose definition is still to come."""
     _above: tuple[int, int] = (-9, -9)
     """First and last row of the comments that end last."""
-    _damaged_until: int = 0
+    _surroundings: list[tuple[int, bool]] = field(default_factory=list)
+    """Last byte of each error and definition around the cursor, and whether it is an error."""
+    _counted_until: int = 0
     _held: int = -1
     """Where a value starts that goes by its holder's name."""
     _n_letters: int = 0
@@ -148,21 +162,21 @@ class _Walk:
                 raise UnreadableError("looking through it took too long")
             node = cursor.node
             rule = rules.get(node.kind_id) if node is not None else None
-            if node is not None and rule is not None:
+            if node is not None and rule is not None and rule != _BARREN:
                 self._visit(node, rule, cursor.depth)
-            if cursor.goto_first_child():
+            if rule != _BARREN and cursor.goto_first_child():
                 continue
             while not cursor.goto_next_sibling():
                 if not cursor.goto_parent():
+                    self._count_damage(len(self.source))
                     return
 
     def _visit(self, node: Node, rule: Rule | str, depth: int) -> None:
         if isinstance(rule, tuple):
             self._visit_definition(node, rule, depth)
         elif rule == "ERROR":
-            start = max(node.start_byte, self._damaged_until)
-            self.n_damaged += max(0, node.end_byte - start)
-            self._damaged_until = max(node.end_byte, self._damaged_until)
+            self._count_damage(node.start_byte)
+            self._surroundings.append((node.end_byte, True))
         elif rule in self.grammar.above:
             self._note_above(node)
         elif rule in self.grammar.around or _holds_one(node):
@@ -191,10 +205,21 @@ class _Walk:
         self._scopes.append((node.end_byte, full))
         if role is Role.SCOPE:
             return
+        self._count_damage(node.start_byte)
+        self._surroundings.append((node.end_byte, False))
         self._n_letters += len(full)
         if self._n_letters > _MAX_NAMES:
             raise UnreadableError("it has more definitions than people write")
         self.found.append(Found(full, role is Role.TYPE, first_row + 1, _last_row(node) + 1))
+
+    def _count_damage(self, until: int) -> None:
+        while self._surroundings and self._surroundings[-1][0] <= until:
+            end, is_error = self._surroundings.pop()
+            self.n_damaged += max(0, end - self._counted_until) * is_error
+            self._counted_until = max(end, self._counted_until)
+        is_in_error = bool(self._surroundings) and self._surroundings[-1][1]
+        self.n_damaged += (until - self._counted_until) * is_in_error
+        self._counted_until = until
 
     def _role_of_holder(self, node: Node) -> Role:
         """HOLDER when what it holds is nothing to name."""

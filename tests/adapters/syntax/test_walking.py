@@ -88,3 +88,16 @@ def test_comment_belongs_to_the_next_line_only() -> None:
 def test_text_without_a_grammar_is_refused() -> None:
     with pytest.raises(UnreadableError, match="no grammar"):
         definitions_in(b"x", [], cpu_s=1)
+
+
+def test_header_of_cpp_is_not_taken_for_c() -> None:
+    # The macro hides the namespace, whose name is lost; the function is not.
+    source = b"BEGIN_ALL\nnamespace shop {\nint total(int a) { return a; }\n}\nEND_ALL\n"
+
+    assert read(source, "cart.h") == ["total 3-3"]
+
+
+def test_functions_inside_of_damage_do_not_count_as_damage() -> None:
+    source = b"%%% ((( {\n" + b"int f(void) {\n  return 1;\n}\n" * 5
+
+    assert "f 2-4" in read(source, "x.c")
