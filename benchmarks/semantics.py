@@ -6,7 +6,7 @@ REPOSITORY is a git directory. Each changed source file of its newest commits is
 after; times are processor milliseconds a file (both versions). Pairs of a hunk and a function that
 it touches are compared with an independent reading: Python's own `ast`; for other languages
 universal-ctags where it is on PATH, functions only and by last name, because it names scopes
-otherwise. Ctags is no truth (it misses macros, closures and some syntax), so look at `--show`.
+otherwise, and only where it knows the ends. Ctags is no truth (it misses macros, closures and some syntax), so look at `--show`.
 """
 
 from __future__ import annotations
@@ -49,10 +49,6 @@ _DIFF = (
 )
 _MAX_BYTES = 512 * 1024
 _NO_BLOB = "0" * 40
-_KINDS = {
-    "c": "f", "c++": "f", "go": "f", "java": "m", "javascript": "fmg", "typescript": "fm",
-    "ruby": "fS", "rust": "fPM", "php": "f",
-}  # fmt: skip
 
 
 @dataclass
@@ -154,6 +150,9 @@ def _measure(file: Changed, tally: Tally, ctags: str | None) -> None:
         tally.compare(file.where, _pairs(old, new, file.hunks), _pairs(*theirs, file.hunks))
     elif ctags:
         theirs = [_by_ctags(ctags, file, text) for text in (file.old, file.new)]
+        if None in theirs:
+            tally.unreadable["by ctags, which gives no ends"] += 1
+            return
         mine = [_functions(old), _functions(new)]
         tally.compare(file.where, _pairs(*mine, file.hunks), _pairs(*theirs, file.hunks))
 
@@ -176,7 +175,7 @@ def _functions(definitions: list[Definition]) -> list[Definition]:
     ]
 
 
-def _by_ctags(ctags: str, file: Changed, text: bytes | None) -> list[Definition]:
+def _by_ctags(ctags: str, file: Changed, text: bytes | None) -> list[Definition] | None:
     if not text:
         return []
     with tempfile.TemporaryDirectory() as folder:
@@ -195,12 +194,11 @@ def _by_ctags(ctags: str, file: Changed, text: bytes | None) -> list[Definition]
         output = subprocess.run(argv, capture_output=True, check=False, timeout=60).stdout
     tags = [json.loads(line) for line in output.splitlines()]
     kinds = ("function", "method", "func", "singletonMethod", "generator", "getter", "setter")
+    tags = [t for t in tags if t.get("kind") in kinds]
+    if any("end" not in t for t in tags):
+        return None
     lines = text.split(b"\n")
-    return [
-        Definition(t["name"], False, _first_line(lines, t["line"]), t.get("end", t["line"]))
-        for t in tags
-        if t.get("kind") in kinds
-    ]
+    return [Definition(t["name"], False, _first_line(lines, t["line"]), t["end"]) for t in tags]
 
 
 def _first_line(lines: list[bytes], line: int) -> int:
