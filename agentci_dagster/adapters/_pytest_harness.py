@@ -11,12 +11,13 @@ unless exit code, counts and the closing line agree. The module's name carries t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
 
 _MAX_MESSAGE = 4000
-_MAX_TESTS = 200_000
+_MAX_NAME = 500
 
 
 class Report:
@@ -39,22 +40,25 @@ class Report:
             os.write(self._file, json.dumps(line).encode() + b"\n")
 
     def pytest_configure(self, config):
+        # A run that stops at the first failure hides the others behind it.
+        for option in ("stepwise", "stepwise_skip", "stepwise_reset"):
+            setattr(config.option, option, False)
         # Only now: extra folders given on the command line would put the repository's own
         # `testpaths` out of force.
         config.args.extend(self._extra)
 
     def pytest_collectreport(self, report):
         if report.failed:
-            self.say(kind="uncollected", test=report.nodeid[:500], message=_tail(report))
+            self.say(kind="uncollected", test=_short(report.nodeid), message=_tail(report))
 
     def pytest_collection_modifyitems(self, config, items):
         if self._only:
-            left_out = [item for item in items if item.nodeid[:500] not in self._only]
-            items[:] = [item for item in items if item.nodeid[:500] in self._only]
+            left_out = [item for item in items if _short(item.nodeid) not in self._only]
+            items[:] = [item for item in items if _short(item.nodeid) in self._only]
             config.hook.pytest_deselected(items=left_out)
 
     def pytest_collection_finish(self, session):
-        self.say(kind="collected", n=len(session.items[:_MAX_TESTS]))
+        self.say(kind="collected", n=len({item.nodeid for item in session.items}))
 
     def pytest_runtest_logreport(self, report):
         before = self._outcomes.get(report.nodeid)
@@ -70,7 +74,15 @@ class Report:
     def pytest_runtest_logfinish(self, nodeid, location):
         outcome = self._outcomes.get(nodeid, "skipped")
         message = self._messages.pop(nodeid, "")
-        self.say(kind="test", test=nodeid[:500], outcome=outcome, message=message)
+        self.say(kind="test", test=_short(nodeid), outcome=outcome, message=message)
+
+
+def _short(nodeid):
+    """A name of bounded length that still differs where the whole name does."""
+    if len(nodeid) <= _MAX_NAME:
+        return nodeid
+    digest = hashlib.sha256(nodeid.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{nodeid[: _MAX_NAME - 17]}~{digest}"
 
 
 def _tail(report):
@@ -134,6 +146,8 @@ def main(spec_path):
     measuring = _measure(folder, spec["files_of_interest"])
     import pytest
 
+    # Ours comes before the plugins that the options switch on.
+    Report.pytest_configure = pytest.hookimpl(tryfirst=True)(Report.pytest_configure)
     report = Report(spec["report"], spec["nonce"], spec["extra"], spec["only"])
     code = int(pytest.main(_fitting(spec["args"]), plugins=[report]))
     if measuring is not None:

@@ -44,6 +44,8 @@ _OPTIONS = (
     *("-o", "cache_dir=/tmp/pytest", "-q", "--no-header"),
     # One file that cannot be imported must not keep all other tests from saying something.
     "--continue-on-collection-errors",
+    # Nor may an old failure hide the new ones behind it, whatever the repository's options say.
+    "--maxfail=0",
 )
 _MAX_FAILURES = 200
 _WELL_KNOWN_FIXTURES = {
@@ -199,12 +201,13 @@ class PytestBench:
             "files_of_interest": list(files_of_interest),
             "extra": list(extra),
             "only": list(only),
-            "args": [*_OPTIONS, *paths],
+            # Without it, a pytest.ini in `tests` would make every name relative to that folder.
+            "args": ["--rootdir", str(checkout.folder), *_OPTIONS, *paths],
         }
         if is_bare:
             (checkout.folder.parent / "overlay" / "bare.ini").write_text("[pytest]\n")
             bare = ["-c", str(checkout.folder.parent / "overlay" / "bare.ini"), "--noconftest"]
-            spec["args"] = [*bare, "--rootdir", str(checkout.folder), *spec["args"]]
+            spec["args"] = [*bare, *spec["args"]]
             variables = {**(variables or {}), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         first = self._once(checkout, spec, timeout_s, variables or {})
         if first.exit_code != 4 or "rror: " not in first.trouble:
@@ -327,7 +330,8 @@ class PytestBench:
         flaky = []
         for test in failed:
             left_s = deadline - time.monotonic()
-            alone = self.session(checkout, paths=[test], timeout_s=left_s)
+            file = test.partition("::")[0]
+            alone = self.session(checkout, paths=[file], only=[test], timeout_s=left_s)
             is_whole = not alone.trouble and not alone.cheating and alone.exit_code == 0
             if is_whole and set(alone.outcomes.values()) == {"passed"}:
                 flaky.append(test)
@@ -406,10 +410,14 @@ def _check_ending(session: Session, closing: int | None, result: SandboxResult) 
         session.trouble = f"pytest broke down: {output[-600:]}"
     elif closing == 4:
         session.trouble = f"pytest did not understand its command: {_complaint(output)}"
-    elif closing == 0 and (n_seen != session.n_collected or session.failed or session.uncollected):
-        session.cheating = "exit code 0 does not agree with the tests reported"
+    elif closing not in {0, 1, 5}:
+        session.cheating = f"pytest was ended with exit code {closing}: {output[-600:]}"
     elif closing == 5 or (session.n_collected == 0 and not session.uncollected):
         session.trouble = "pytest found no tests in the chosen files"
+    elif n_seen != session.n_collected:
+        session.cheating = f"{n_seen} of {session.n_collected or 0} tests reported, then an end"
+    elif closing != bool(session.failed or session.uncollected):
+        session.cheating = f"exit code {closing} does not agree with the tests reported"
 
 
 def _complaint(output: str) -> str:

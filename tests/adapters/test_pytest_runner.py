@@ -138,6 +138,45 @@ def test_failing_test_is_named_with_its_reason(shop):
     assert found.flaky == ()
 
 
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1", "--stepwise", "--sw-skip"])
+def test_old_failure_does_not_hide_a_new_one_behind_it(shop, option):
+    tests = PASSING + "".join(f"\ndef test_{n}():\n    assert half(4) == {n}\n" for n in "67")
+    options = f"[pytest]\naddopts = {option}\n"
+
+    found = run(shop, {"shop.py": CODE, "test_shop.py": tests, "pytest.ini": options})
+
+    assert (found.n_passed, found.n_failed, found.notes) == (1, 2, ())
+    assert {f.test for f in found.failures} == {"test_shop.py::test_6", "test_shop.py::test_7"}
+
+
+def test_long_names_are_told_apart_and_can_be_asked_for_again(shop):
+    tests = (
+        "import pytest\n\n@pytest.mark.parametrize('n', [1, 2], ids=['i' * 600 + c for c in 'ab'])\n"
+        "def test_long(n):\n    assert n == 1\n"
+    )
+    shop.put({"test_shop.py": tests})
+
+    with shop.checkout() as checkout:
+        found = shop.bench.run(checkout, ALL, (), MINUTE)
+        (failed,) = found.failures
+        again = shop.bench.rerun(checkout, [failed.test], MINUTE)
+
+    assert (found.n_passed, found.n_failed, len(failed.test)) == (1, 1, 500)
+    assert [f.test for f in again.failures] == [failed.test]
+
+
+def test_settings_in_the_folder_of_tests_leave_the_names_whole(shop):
+    tree = {
+        "shop.py": CODE,
+        "tests/pytest.ini": "[pytest]\npythonpath = ..\n",
+        "tests/test_shop.py": PASSING + "\ndef test_wrong():\n    assert half(4) == 3\n",
+    }
+
+    found = run(shop, tree, TestPlan(SelectionMode.SELECTED, ("tests/test_shop.py",), (), 1))
+
+    assert [f.test for f in found.failures] == ["tests/test_shop.py::test_wrong"]
+
+
 def test_test_that_passes_alone_is_flaky_and_no_failure(shop):
     # The first test leaves behind what the second one stumbles over.
     flaky = (
@@ -257,6 +296,12 @@ HOSTILE = {
         "import atexit, os\natexit.register(os._exit, 0)\n\ndef test_a():\n    assert 0\n"
     ),
     "kills the runner": "import os\n\ndef test_a():\n    os.kill(os.getpid(), 9)\n",
+    "is interrupted": "def test_a():\n    raise KeyboardInterrupt\n",
+    "leaves pytest with a code": (
+        "import pytest\n\ndef test_a():\n    pytest.exit('bye', returncode=1)\n\n"
+        "def test_b():\n    pass\n"
+    ),
+    "leaves pytest with another code": "import pytest\n\ndef test_a():\n    pytest.exit('', 9)\n",
     "takes all memory": "def test_a():\n    x = bytearray(3 << 30)\n",
     "forks without end": "import os\n\ndef test_a():\n    while True: os.fork()\n",
 }
@@ -279,6 +324,17 @@ def test_report_of_a_passed_test_is_not_believed_when_strange_lines_are_in_it(sh
     )
 
     found = run(shop, {"test_shop.py": source})
+
+    assert "Not believed" in found.failures[0].message
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("code", [1, 2, 6])
+def test_exit_code_without_a_failing_test_is_not_believed(shop, code):
+    hook = f"def pytest_sessionfinish(session):\n    session.exitstatus = {code}\n"
+    tree = {"shop.py": CODE, "test_shop.py": PASSING, "conftest.py": hook}
+
+    found = run(shop, tree)
 
     assert "Not believed" in found.failures[0].message
 
