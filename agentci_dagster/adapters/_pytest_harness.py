@@ -33,6 +33,7 @@ class Report:
         self._pid = os.getpid()
         self._outcomes = {}
         self._messages = {}
+        self._lacking = {}
 
     def say(self, **line):
         if os.getpid() == self._pid:
@@ -49,7 +50,18 @@ class Report:
 
     def pytest_collectreport(self, report):
         if report.failed:
-            self.say(kind="uncollected", test=_short(report.nodeid), message=_tail(report))
+            name = report.nodeid
+            lacks = self._lacking.get(name, "")
+            self.say(kind="uncollected", test=_short(name), message=_tail(report), lacks=lacks)
+
+    def pytest_exception_interact(self, node, call, report):
+        # What is missing is read from the exception: its text, and what was printed, can say anything.
+        error = getattr(call.excinfo, "value", None)
+        cause = getattr(error, "__cause__", None) or error
+        if call.when == "collect" and isinstance(cause, ModuleNotFoundError):
+            self._lacking[node.nodeid] = str(cause.name or "")
+        if call.when == "setup" and type(error).__name__ == "FixtureLookupError":
+            self._lacking[node.nodeid] = str(error.argname or "")
 
     def pytest_collection_modifyitems(self, config, items):
         if self._only:
@@ -74,7 +86,8 @@ class Report:
     def pytest_runtest_logfinish(self, nodeid, location):
         outcome = self._outcomes.get(nodeid, "skipped")
         message = self._messages.pop(nodeid, "")
-        self.say(kind="test", test=_short(nodeid), outcome=outcome, message=message)
+        lacks = self._lacking.get(nodeid, "")
+        self.say(kind="test", test=_short(nodeid), outcome=outcome, message=message, lacks=lacks)
 
 
 def _short(nodeid):

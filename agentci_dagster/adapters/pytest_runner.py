@@ -27,6 +27,8 @@ from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import SandboxError
 from agentci_dagster.domain.generated_tests import Candidate
 from agentci_dagster.domain.selection import (
+    LACKS_FIXTURE,
+    LACKS_MODULE,
     UNBELIEVED,
     Isolation,
     SelectionMode,
@@ -48,20 +50,6 @@ _OPTIONS = (
     "--maxfail=0",
 )
 _MAX_FAILURES = 200
-_WELL_KNOWN_FIXTURES = {
-    *("mocker", "benchmark", "httpx_mock", "requests_mock", "responses", "freezer", "snapshot"),
-    *("faker", "testdir", "datadir", "event_loop", "aiohttp_client", "httpserver", "db", "client"),
-    *(
-        "django_db_blocker",
-        "rf",
-        "live_server",
-        "qtbot",
-        "respx_mock",
-        "subtests",
-        "codspeed_benchmark",
-    ),
-}
-"""Fixtures of plugins: where they are missing, the environment is, not the commit, at fault."""
 
 
 @dataclass(slots=True)
@@ -73,6 +61,8 @@ class Session:
     outcomes: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     uncollected: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    """By test or file: the fixture or the module that it asks for and that is not there."""
     executed: dict[str, tuple[int, ...]] = field(default_factory=dict)
     executable: dict[str, tuple[int, ...]] = field(default_factory=dict)
     n_collected: int | None = None
@@ -375,8 +365,10 @@ def _read_session(path: Path, nonce: str, result: SandboxResult) -> Session:
             session.n_collected = line["n"]
         elif kind == "uncollected":
             session.uncollected[line["test"]] = line["message"]
+            session.lacking[line["test"]] = line["lacks"]
         elif kind == "test":
             session.outcomes[line["test"]] = line["outcome"]
+            session.lacking[line["test"]] = line["lacks"]
             if line["message"]:
                 session.messages[line["test"]] = line["message"]
         elif kind == "lines":
@@ -439,8 +431,8 @@ def _checked_line(raw: bytes, nonce: str) -> dict[str, Any] | None:
         return None
     shapes: dict[str, dict[str, type]] = {
         "collected": {"n": int},
-        "uncollected": {"test": str, "message": str},
-        "test": {"test": str, "outcome": str, "message": str},
+        "uncollected": {"test": str, "message": str, "lacks": str},
+        "test": {"test": str, "outcome": str, "message": str, "lacks": str},
         "lines": {"path": str, "executed": list, "executable": list},
         "done": {"code": int},
     }
@@ -457,36 +449,24 @@ def _checked_line(raw: bytes, nonce: str) -> dict[str, Any] | None:
 
 def _as_run(session: Session, checkout: Checkout, flaky: list[str], seconds: float) -> TestRun:
     failures = []
-    notes = list(session.notes)
-    missing = []
     counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
+    passed = []
     for test, outcome in session.outcomes.items():
-        message = session.messages.get(test, "")
-        fixture = re.search(r"fixture '(\w+)' not found", message)
         counted = "passed" if test in flaky else outcome
-        if outcome == "failed" and fixture and fixture[1] in _WELL_KNOWN_FIXTURES:
-            missing.append(f"the plugin with the fixture {fixture[1]}")
-            counted = "skipped"
         counts[counted] += 1
         if counted == "failed":
-            failures.append(_failure(test, message))
+            fixture = session.lacking.get(test, "")
+            lacks = f"{LACKS_FIXTURE}{fixture}" if fixture else ""
+            failures.append(_failure(test, session.messages.get(test, ""), lacks))
+        elif counted == "passed":
+            passed.append(test)
     for test, message in session.uncollected.items():
-        module = _missing_module(message, checkout)
-        if module:
-            missing.append(f"the module {module}")
-        else:
-            counts["failed"] += 1
-            failures.append(_failure(test, message))
+        module = _missing_module(session.lacking.get(test, ""), message, checkout)
+        counts["failed"] += 1
+        failures.append(_failure(test, message, f"{LACKS_MODULE}{module}" if module else ""))
     if session.cheating:
         counts["failed"] += 1
         failures.append(TestFailure(UNBELIEVED, f"Not believed: {session.cheating}"[:4000]))
-    trouble = session.trouble
-    if missing and not failures and not counts["passed"]:
-        trouble = f"the environment lacks {', '.join(sorted(set(missing))[:10])}"
-    elif missing:
-        notes.append(
-            f"Not run, because the environment lacks {', '.join(sorted(set(missing))[:10])}."
-        )
     return TestRun(
         n_passed=counts["passed"],
         n_failed=counts["failed"],
@@ -496,30 +476,31 @@ def _as_run(session: Session, checkout: Checkout, flaky: list[str], seconds: flo
         executable_lines=session.executable,
         seconds=seconds,
         isolation=session.isolation,
-        trouble=trouble,
+        trouble=session.trouble,
         exit_code=session.exit_code,
         flaky=tuple(flaky),
-        notes=tuple(notes),
+        notes=tuple(session.notes),
+        passed=tuple(passed),
+        n_generated=sum(test.startswith(GENERATED_FOLDER) for test in passed),
     )
 
 
-def _failure(test: str, message: str) -> TestFailure:
-    return TestFailure(test, message[-4000:], is_generated=test.startswith(GENERATED_FOLDER))
+def _failure(test: str, message: str, lacks: str) -> TestFailure:
+    is_generated = test.startswith(GENERATED_FOLDER)
+    return TestFailure(test, message[-4000:], is_generated, lacks="" if is_generated else lacks)
 
 
-def _missing_module(message: str, checkout: Checkout) -> str:
-    """The top-level module that a test file, not the code under test, asks for and the
-    environment lacks.
+def _missing_module(name: str, message: str, checkout: Checkout) -> str:
+    """The top-level module that a test file, not the code under test, asks for and neither the
+    environment nor the tree has.
     """
-    found = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", message)
-    if found is None:
+    top = name.split(".", maxsplit=1)[0]
+    if not top:
         return ""
-    top = found[1].split(".")[0]
-    roots = {"", *checkout.import_roots}
-    for root in roots:
+    for root in {"", *checkout.import_roots}:
         place = checkout.folder / root / top
         if place.exists() or place.with_suffix(".py").exists():
             return ""
-    frames = re.findall(r"^(\S+\.py):\d+: in ", message, re.MULTILINE)
+    frames = re.findall(r"^(\S+\.py):\d+: in ", message.partition("\n--- ")[0], re.MULTILINE)
     is_asked_by_test = not frames or re.search(r"(^|/)(tests?/|test_|conftest)", frames[-1])
     return top if is_asked_by_test or checkout.trouble else ""

@@ -12,12 +12,17 @@ from agentci_dagster.domain.generated_tests.need import nothing_to_write
 from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.selection import (
+    Before,
     SelectionMode,
     TestReport,
     TestRun,
     TestVerdict,
+    Versions,
     choose_tests,
     judge,
+    keep_open_findings,
+    open_findings,
+    set_gaps_aside,
     set_old_aside,
     suspects,
 )
@@ -80,14 +85,28 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
     limit = timedelta(seconds=rules.timeout_s)
     mirror = mirrors.of(key_of(context).repository)
     files, sources = _tree(mirror, commit_diff.key.sha)
-    before = _report_before(commit_diff, mirror, journeys)
-    plan = choose_tests(commit_diff, files, sources, risk_score.route, before=before)
+    before = _standing(commit_diff, mirror, journeys)
+    plan = choose_tests(
+        commit_diff,
+        files,
+        sources,
+        risk_score.route,
+        before=before.report,
+        is_unjudged=before.is_unjudged,
+    )
+    asked = open_findings(before.report) if rules.withhold_on_findings else ()
     run = None
     if plan.mode is not SelectionMode.NONE or generated_tests.kept:
         with test_bench.checkout(commit_diff.key) as checkout:
-            run = test_bench.run(checkout, plan, generated_tests.kept, limit)
-        earlier = _on_version_before(commit_diff, suspects(run), test_bench, limit)
-        run = set_old_aside(run, earlier, before) if earlier else run
+            run = test_bench.run(checkout, plan, (*generated_tests.kept, *asked), limit)
+        earlier = _on_version_before(before.base, suspects(run), test_bench, limit)
+        run = set_gaps_aside(
+            run, earlier, before.report, _versions(commit_diff, sources, mirror, before)
+        )
+        run = (
+            set_old_aside(run, earlier, before.report, is_first=before.is_first) if earlier else run
+        )
+        run = keep_open_findings(run, asked, before.report)
     report = judge(
         commit_diff, plan, run, generated_tests, withhold_on_findings=rules.withhold_on_findings
     )
@@ -97,34 +116,55 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
 test_report.__test__ = False  # type: ignore[attr-defined]  # an asset, not a test of pytest's
 
 
-def _report_before(diff: CommitDiff, mirror: Mirror, journeys: Journeys) -> TestReport | None:
-    """What was said of the version before; of the one before that where no test was needed."""
+def _standing(diff: CommitDiff, mirror: Mirror, journeys: Journeys) -> Before:
+    """What is known of the versions before, along first parents: the newest report, and the
+    version to compare with.
+    """
     parents = diff.commit.parents
+    base = CommitKey(diff.key.repository, parents[0]) if parents else None
+    newest, is_unjudged = None, False
     for _ in range(_MAX_VERSIONS):
         if not parents:
-            return None
+            break
         key = CommitKey(diff.key.repository, parents[0])
         report = journeys.values.find("test_report", TestReport, key)
-        if report is None or report.verdict is not TestVerdict.NOT_NEEDED:
-            return report
-        parents = mirror.commit(key.sha).parents
-    return None
+        if report is not None and report.verdict is not TestVerdict.NOT_NEEDED:
+            newest = newest or report
+            if not is_unjudged or report.verdict is TestVerdict.PASSED:
+                return Before(newest, key if is_unjudged else base, is_unjudged=is_unjudged)
+        is_unjudged = is_unjudged or report is None
+        try:
+            parents = mirror.commit(key.sha).parents
+        except GitError:
+            break
+    return Before(newest, base, is_unjudged=is_unjudged and newest is not None, is_first=True)
 
 
 def _on_version_before(
-    diff: CommitDiff, tests: Sequence[str], bench: TestBench, limit: timedelta
+    base: CommitKey | None, tests: Sequence[str], bench: TestBench, limit: timedelta
 ) -> TestRun | None:
     """The failing tests on the version before, in that version's own environment: what a change of
     dependencies breaks is this commit's failure.
     """
-    if not tests or not diff.commit.parents:
+    if not tests or base is None:
         return None
     try:
-        with bench.checkout(CommitKey(diff.key.repository, diff.commit.parents[0])) as checkout:
+        with bench.checkout(base) as checkout:
             return bench.rerun(checkout, tests, limit)
     except GitError:
         # A shallow clone has no version before, so every failure counts.
         return None
+
+
+def _versions(
+    diff: CommitDiff, sources: dict[str, str], mirror: Mirror, before: Before
+) -> Versions:
+    changed = {path for f in diff.files for path in (f.path, f.old_path) if path}
+    try:
+        then = _tree(mirror, before.base.sha)[1] if before.base else {}
+    except GitError:
+        then = {}
+    return Versions(sources, then, changed)
 
 
 def _tree(mirror: Mirror, sha: str) -> tuple[tuple[str, ...], dict[str, str]]:

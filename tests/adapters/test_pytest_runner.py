@@ -197,18 +197,29 @@ def test_code_that_cannot_be_imported_fails_the_tests(shop):
     assert "no_such_module" in found.failures[0].message
 
 
-def test_module_that_only_a_test_lacks_is_trouble_of_the_environment(shop):
-    found = run(shop, {"shop.py": CODE, "test_shop.py": "import no_such_plugin\n"})
+def test_what_alone_keeps_a_test_from_running_is_told_with_its_failure(shop):
+    tree = {
+        "shop.py": CODE,
+        "test_a.py": "import no_such.plugin\n",
+        "test_shop.py": "def test_a(mocker):\n    pass\n",
+    }
 
-    assert found.failures == ()
-    assert "no_such_plugin" in found.trouble
+    found = run(shop, tree)
+
+    lacking = {f.test: f.lacks for f in found.failures}
+    assert lacking == {"test_a.py": "module no_such", "test_shop.py::test_a": "fixture mocker"}
 
 
-def test_missing_fixture_of_a_known_plugin_is_trouble_of_the_environment(shop):
-    found = run(shop, {"test_shop.py": "def test_a(mocker):\n    pass\n"})
+def test_words_of_the_code_do_not_make_a_gap(shop):
+    loud = (
+        "print(\"No module named 'nothing'\")\n\ndef test_a():\n"
+        "    raise ValueError(\"\\nfixture 'mocker' not found\")\n"
+    )
+    louder = "print(\"ModuleNotFoundError: No module named 'nothing'\")\nassert 0\n"
 
-    assert found.failures == ()
-    assert "mocker" in found.trouble
+    found = run(shop, {"test_shop.py": loud, "test_b.py": louder})
+
+    assert [f.lacks for f in found.failures] == ["", ""]
 
 
 def test_options_of_a_missing_plugin_are_left_out_and_it_is_said(shop):

@@ -14,10 +14,16 @@ from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.generated_tests import Candidate, Finding, Funnel, GeneratedTests
 from agentci_dagster.domain.risk import Advice, RiskBand, RiskScore
 from agentci_dagster.domain.routing import Route
-from agentci_dagster.domain.selection import Isolation, SelectionMode, TestRun, TestVerdict
+from agentci_dagster.domain.selection import (
+    Isolation,
+    SelectionMode,
+    TestFailure,
+    TestRun,
+    TestVerdict,
+)
 from agentci_dagster.settings import Catalogue, parse_settings
 from tests.builders import features
-from tests.fakes.test_bench import NOTHING
+from tests.fakes.test_bench import NOTHING, PASSING
 from tests.house import CODE, House, house, metadata
 
 CANDIDATE = Candidate("test_total_0", "cart.py::total", "def test_total(): ...\n", "offline")
@@ -142,6 +148,71 @@ def test_skipped_commit_runs_nothing(world: House) -> None:
     assert world.test_bench.asked == []
     assert made.value.verdict is TestVerdict.NOT_NEEDED
     assert made.value.plan.mode is SelectionMode.NONE
+
+
+def broken(world: House, commit: CommitKey) -> None:
+    failures = (TestFailure("test_cart.py::test_total", "E   assert 1 == 2"),)
+    world.test_bench.runs[commit] = replace(PASSING, n_failed=1, failures=failures)
+
+
+def stored(world: House, commit: CommitKey, generated: GeneratedTests = NOTHING) -> Any:
+    report = reported(world, commit, generated).value
+    world.values.store("test_report", report, commit)
+    return report
+
+
+def test_break_of_a_version_that_was_never_judged_does_not_ride_along(world: House) -> None:
+    good, bad, child = changing(world), world.push(), world.push()
+    assert stored(world, good).verdict is TestVerdict.PASSED
+    broken(world, bad)
+    broken(world, child)
+
+    report = reported(world, child).value
+
+    assert report.verdict is TestVerdict.FAILED
+    assert report.plan.mode is SelectionMode.ALL
+    assert world.test_bench.reran == [(good, ("test_cart.py::test_total",))]
+
+
+def test_old_failures_are_set_aside_and_said_where_nothing_was_ever_judged(world: House) -> None:
+    parent, child = changing(world), world.push()
+    broken(world, parent)
+    broken(world, child)
+
+    report = reported(world, child).value
+
+    assert report.verdict is TestVerdict.PASSED
+    assert report.plan.mode is SelectionMode.SELECTED
+    assert "nobody knows whose they are" in report.summary
+
+
+def test_red_version_behind_one_that_was_never_judged_is_remembered(world: House) -> None:
+    red, unjudged, child = changing(world), world.push(), world.push()
+    broken(world, red)
+    first = world.mirror.commit(red.sha).parents[0]
+    world.values.store("test_report", reported(world, red).value, red)
+    for commit in (CommitKey("shop", first), unjudged, child):
+        broken(world, commit)
+    failed = replace(stored(world, red), verdict=TestVerdict.FAILED)
+    world.values.store(
+        "test_report", replace(failed, failures=world.test_bench.runs[red].failures), red
+    )
+
+    report = reported(world, child).value
+
+    assert report.verdict is TestVerdict.FAILED
+    assert report.plan.mode is SelectionMode.ALL
+
+
+def test_crash_of_a_withheld_version_is_asked_again_and_withholds_the_next(world: House) -> None:
+    red, child = changing(world), world.push()
+    assert stored(world, red, replace(KEPT, findings=(FINDING,))).verdict is TestVerdict.FAILED
+
+    report = reported(world, child).value
+
+    assert [c.source for c in world.test_bench.asked[-1][2]] == [FINDING.test_source]
+    assert report.verdict is TestVerdict.FAILED
+    assert "mean([])" in report.failures[0].message
 
 
 @pytest.mark.parametrize(("withholds", "verdict"), [(True, "failed"), (False, "passed")])

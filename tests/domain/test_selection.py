@@ -19,12 +19,16 @@ from agentci_dagster.domain.selection import (
     TestPlan,
     TestRun,
     TestVerdict,
+    Versions,
     choose_tests,
     dependents,
     is_red,
     is_test_file,
     judge,
+    keep_open_findings,
     module_name,
+    open_findings,
+    set_gaps_aside,
     set_old_aside,
     suspects,
 )
@@ -131,10 +135,19 @@ def test_renamed_module_selects_the_tests_that_import_its_old_name():
     assert chosen.test_files == ("tests/test_mail.py", "tests/test_old.py")
 
 
-def test_deleted_test_file_asks_for_nothing_more():
+def test_deleted_test_file_asks_for_nothing_beside_other_changes():
     gone = file_change("tests/test_gone.py", kind=FileKind.TEST, status=FileStatus.DELETED)
 
-    assert choose(gone).mode is SelectionMode.SELECTED
+    assert choose(gone, file_change("shop/mail.py")).test_files == ("tests/test_mail.py",)
+
+
+def test_commit_that_only_deletes_a_test_file_runs_those_that_are_left():
+    gone = file_change("tests/test_gone.py", kind=FileKind.TEST, status=FileStatus.DELETED)
+
+    chosen = choose(gone)
+
+    assert chosen.mode is SelectionMode.ALL
+    assert len(chosen.test_files) == 3
 
 
 @pytest.mark.parametrize(
@@ -282,6 +295,7 @@ def test_flaky_and_weak_are_said():
         (plan(known=0), run(), "because That is not a pass."),
         (plan(), run(trouble="no pytest"), "say nothing: no pytest"),
         (plan(), run(n_passed=0), "No test ran (1 skipped)"),
+        (plan(), run(n_passed=3, n_generated=3), "Only generated tests passed (1 skipped)"),
     ],
 )
 def test_no_proof_is_inconclusive(the_plan, the_run, words):
@@ -428,7 +442,7 @@ def test_repository_without_tests_for_pytest_says_what_it_has(files, words):
 @pytest.mark.parametrize(
     "found",
     [
-        run(n_passed=4, preexisting=tuple("abcd")),
+        run(n_passed=4, n_generated=1, preexisting=tuple("abcd")),
         run(n_passed=900, n_failed=50, preexisting=tuple("abcd")),
     ],
     ids=["only generated ones and few others pass", "more failed than were looked at"],
@@ -438,3 +452,144 @@ def test_suite_that_is_mostly_broken_is_no_pass(found):
 
     assert report.verdict is TestVerdict.INCONCLUSIVE
     assert "did so before this commit" in report.summary
+
+
+def test_documents_on_top_of_a_withheld_version_run_all_tests():
+    words = file_change("README.md", kind=FileKind.DOCS)
+    withheld = judge(diff(), plan(), failing(failure()))
+
+    assert choose(words, before=withheld).mode is SelectionMode.ALL
+    assert choose(words, is_unjudged=True).mode is SelectionMode.ALL
+    assert choose(words, before=withheld, route=Route.SKIP).mode is SelectionMode.NONE
+
+
+def test_all_tests_run_on_top_of_a_version_that_was_never_judged():
+    found = choose(file_change("shop/money.py"), is_unjudged=True)
+
+    assert found.mode is SelectionMode.ALL
+    assert found.reasons == ("All tests: the version before was never judged.",)
+
+
+def test_old_failures_are_doubtful_where_no_version_has_passed():
+    left = set_old_aside(failing(failure()), failing(failure()), None, is_first=True)
+
+    assert left.failures == ()
+    assert "nobody knows whose they are" in left.notes[0]
+
+
+def lacking(lacks, test="tests/test_a.py::test_x"):
+    return TestFailure(test, "?", lacks=lacks)
+
+
+MOCKER, NUMPY = lacking("fixture mocker"), lacking("module numpy", "tests/test_a.py")
+UNTOUCHED = {"tests/test_a.py": "import numpy"}
+
+
+@pytest.mark.parametrize(
+    ("lack", "versions"),
+    [
+        (MOCKER, Versions({"tests/test_a.py": "def test_x(mocker): ..."})),
+        (NUMPY, Versions(UNTOUCHED)),
+        (NUMPY, Versions(UNTOUCHED, UNTOUCHED, {"tests/test_a.py"})),
+    ],
+    ids=["plugin", "package", "package of a changed test"],
+)
+def test_what_the_environment_lacks_is_no_failure(lack, versions):
+    left = set_gaps_aside(failing(failure(), lack), None, None, versions)
+
+    assert (left.failures, left.n_failed, left.trouble) == ((failure(),), 1, "")
+    assert left.notes[0].startswith("Not run, because the environment lacks the ")
+
+
+def test_environment_that_lets_nothing_run_is_trouble():
+    run_now = failing(MOCKER, NUMPY, n_passed=2, n_generated=2)
+
+    left = set_gaps_aside(run_now, None, None, Versions({}))
+
+    words = "the environment lacks the module numpy, the plugin with the fixture mocker"
+    assert (left.trouble, left.notes, left.n_skipped) == (words, (), 2)
+
+
+def test_gap_that_was_there_before_is_no_failure():
+    own = Versions({}, {"tests/conftest.py": "def client(): ..."})
+    client = lacking("fixture client")
+
+    assert set_gaps_aside(failing(client), failing(client), None, own).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("lack", "earlier", "versions"),
+    [
+        (lacking("fixture client"), None, Versions({})),
+        (MOCKER, None, Versions({}, {"tests/conftest.py": "def mocker(): ..."})),
+        (MOCKER, None, Versions({"a.py": "@fixture(name='mocker')"})),
+        (MOCKER, run(passed=(MOCKER.test,)), Versions({})),
+        (NUMPY, run(), Versions({}, {"src/numpy/__init__.py": ""})),
+        (NUMPY, run(), Versions(UNTOUCHED, UNTOUCHED)),
+        (NUMPY, failing(lacking("module other", NUMPY.test)), Versions({})),
+    ],
+    ids=[
+        "a name of the repository's own",
+        "taken away from the conftest",
+        "defined where it is not seen",
+        "passed before",
+        "module taken away",
+        "package taken away",
+        "lacked another before",
+    ],
+)
+def test_what_the_commit_took_away_is_its_failure(lack, earlier, versions):
+    assert set_gaps_aside(failing(lack), earlier, None, versions).failures == (lack,)
+
+
+def test_gap_for_which_the_version_before_was_withheld_stays_a_failure():
+    withheld = judge(diff(), plan(), failing(NUMPY))
+
+    left = set_gaps_aside(failing(NUMPY), failing(NUMPY), withheld, Versions({}))
+
+    assert left.failures == (NUMPY,)
+
+
+WITHHELD = judge(diff(), plan(), run(), generated(FINDING))
+READY = "agentci_generated/test_still_open_0__1.py"
+
+
+def crash(reason, test=f"{READY}::t"):
+    return TestFailure(test, f"E   {reason}", is_generated=True)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [run(), failing(crash("ZeroDivisionError: division by zero")), failing(crash("?", READY))],
+    ids=["not asked", "crashes again", "cannot be imported, nobody knows why"],
+)
+def test_crash_of_a_withheld_version_stays_open(found):
+    asked = open_findings(WITHHELD)
+
+    report = judge(diff(), plan(), keep_open_findings(found, asked, WITHHELD))
+
+    assert [c.source for c in asked] == [FINDING.test_source]
+    assert report.verdict is TestVerdict.FAILED
+    assert report.failures == WITHHELD.failures
+    assert open_findings(report) == asked
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        run(passed=(f"{READY}::t",)),
+        failing(crash("ValueError: empty")),
+        failing(crash("ImportError: cannot import name 'f' from 'shop.cart'", READY)),
+        failing(crash("")),
+    ],
+    ids=["passes", "raises on purpose", "is gone", "fails without a reason"],
+)
+def test_crash_that_is_mended_or_gone_is_closed(found):
+    left = keep_open_findings(found, open_findings(WITHHELD), WITHHELD)
+
+    assert (left.failures, left.n_failed) == ((), 0)
+
+
+def test_nothing_is_open_where_nothing_was_found():
+    assert open_findings(None) == open_findings(judge(diff(), plan(), run())) == ()
+    assert keep_open_findings(run(), (), None) == run()

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from agentci_dagster.domain.selection.before import is_red, set_old_aside, suspects
+from agentci_dagster.domain.selection.before import (
+    Before,
+    Versions,
+    is_red,
+    keep_open_findings,
+    open_findings,
+    set_gaps_aside,
+    set_old_aside,
+    suspects,
+)
 from agentci_dagster.domain.selection.choosing import SelectionPolicy, choose_tests, is_test_file
 from agentci_dagster.domain.selection.import_graph import dependents, module_name
 from agentci_dagster.domain.selection.judging import diff_coverage, judge
 from agentci_dagster.domain.selection.values import (
+    LACKS_FIXTURE,
+    LACKS_MODULE,
     UNBELIEVED,
     Isolation,
     LineCoverage,
@@ -19,7 +30,10 @@ from agentci_dagster.domain.selection.values import (
 )
 
 __all__ = [
+    "LACKS_FIXTURE",
+    "LACKS_MODULE",
     "UNBELIEVED",
+    "Before",
     "Isolation",
     "LineCoverage",
     "SelectionMode",
@@ -29,13 +43,17 @@ __all__ = [
     "TestReport",
     "TestRun",
     "TestVerdict",
+    "Versions",
     "choose_tests",
     "dependents",
     "diff_coverage",
     "is_red",
     "is_test_file",
     "judge",
+    "keep_open_findings",
     "module_name",
+    "open_findings",
+    "set_gaps_aside",
     "set_old_aside",
     "suspects",
 ]

@@ -52,6 +52,8 @@ def choose_tests(
     route: Route,
     policy: SelectionPolicy = SelectionPolicy(),
     before: TestReport | None = None,
+    *,
+    is_unjudged: bool = False,
 ) -> TestPlan:
     """The tests that a commit asks for: none, those that reach its changes, all when in doubt.
 
@@ -63,11 +65,13 @@ def choose_tests(
         policy: limits of the import graph.
         before: what the tests said of the version before; where they withheld it, its change is
             in this tree too.
+        is_unjudged: whether versions between that one and this were never judged.
     """
     known = tuple(path for path in files if is_test_file(path))
     if route is Route.SKIP:
         return _plan(SelectionMode.NONE, (), ("No tests: nothing that ships has changed.",), known)
-    if diff.files and len(diff.of_kind(FileKind.DOCS)) == len(diff.files):
+    is_docs = bool(diff.files) and len(diff.of_kind(FileKind.DOCS)) == len(diff.files)
+    if is_docs and not is_red(before) and not is_unjudged:
         return _plan(SelectionMode.NONE, (), ("No tests: only documentation has changed.",), known)
     interest = tuple(
         f.path
@@ -79,8 +83,12 @@ def choose_tests(
     doubts = _doubts(diff, files, sources, route, policy)
     if is_red(before):
         doubts.append("All tests: the version before was withheld by its tests.")
+    if is_unjudged:
+        doubts.append("All tests: the version before was never judged.")
     if not doubts:
         chosen, doubts = _reached(diff, known, sources)
+        if not chosen and not doubts:
+            doubts = ["All tests: no test that is left imports what was deleted."]
     if doubts:
         return _plan(SelectionMode.ALL, known, tuple(doubts[:10]), known, interest)
     n_out = len(known) - len(chosen)

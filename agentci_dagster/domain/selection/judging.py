@@ -47,8 +47,8 @@ def judge(
         withhold_on_findings: whether a finding is a failure.
     """
     run = run or TestRun(0, 0, 0, (), {}, {}, 0.0, Isolation.NOT_RUN)
-    unstable = [f for f in run.failures if f.is_generated]
-    failures = [f for f in run.failures if not f.is_generated]
+    unstable = [f for f in run.failures if f.is_generated and not f.source]
+    failures = [f for f in run.failures if not f.is_generated or f.source]
     findings = generated.findings if generated else ()
     if withhold_on_findings:
         failures += [
@@ -56,11 +56,12 @@ def judge(
                 f.target,
                 f"{f.example} raises {f.exception}: {f.message}\n\n{f.test_source}"[:4000],
                 is_generated=True,
+                source=f.test_source,
             )
             for f in findings
         ]
     n_generated = sum(c.source.count("\ndef test_") for c in generated.kept) if generated else 0
-    verdict, summary = _verdict(plan, run, failures, n_generated)
+    verdict, summary = _verdict(plan, run, failures)
     summary += _remarks(run, len(unstable), 0 if withhold_on_findings else len(findings))
     return TestReport(
         key=diff.key,
@@ -81,7 +82,7 @@ def judge(
 
 
 def _verdict(
-    plan: TestPlan, run: TestRun, failures: Sequence[TestFailure], n_generated: int
+    plan: TestPlan, run: TestRun, failures: Sequence[TestFailure]
 ) -> tuple[TestVerdict, str]:
     if failures:
         first = failures[0].test
@@ -94,18 +95,20 @@ def _verdict(
         return TestVerdict.INCONCLUSIVE, f"{' '.join(plan.reasons[:1])} That is not a pass."
     if run.trouble:
         return TestVerdict.INCONCLUSIVE, f"The tests say nothing: {run.trouble}."
-    doubt = _doubt(run, n_generated)
+    doubt = _doubt(run)
     if doubt:
         return TestVerdict.INCONCLUSIVE, f"{doubt} That is not a pass."
     return TestVerdict.PASSED, f"{run.n_passed} tests passed, {run.n_skipped} skipped."
 
 
-def _doubt(run: TestRun, n_generated: int) -> str:
+def _doubt(run: TestRun) -> str:
     """Why tests of which none failed by this commit prove nothing; empty when they do."""
-    n_old, n_own = len(run.preexisting), max(0, run.n_passed - n_generated)
+    n_old, n_own = len(run.preexisting), run.n_passed - run.n_generated
     if n_old > _MOST_OLD * (n_old + n_own) or run.n_failed > len(run.failures):
         return f"Most tests fail, and did so before this commit; {n_own} passed."
-    return "" if run.n_passed else f"No test ran ({run.n_skipped} skipped)."
+    if not run.n_passed:
+        return f"No test ran ({run.n_skipped} skipped)."
+    return "" if n_own else f"Only generated tests passed ({run.n_skipped} skipped)."
 
 
 def _remarks(run: TestRun, n_unstable: int, n_findings: int) -> str:

@@ -10,6 +10,9 @@ from agentci_dagster.domain.diff import CommitKey
 
 UNBELIEVED = "the test run itself"
 """The name of the failure of a run whose report is not believed; no test bears it."""
+LACKS_FIXTURE = "fixture "
+LACKS_MODULE = "module "
+"""How `TestFailure.lacks` begins; the name of what is missing follows."""
 
 
 class SelectionMode(StrEnum):
@@ -63,6 +66,10 @@ class TestFailure:
     test: str
     message: str
     is_generated: bool = False
+    source: str = ""
+    """The ready failing test of a finding, so that later versions can be asked again."""
+    lacks: str = ""
+    """What is missing where that alone keeps the test from running; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,10 @@ class TestRun:
     """Tests that fail on the version before in the same way; they are not among the failures."""
     notes: tuple[str, ...] = ()
     """What was done differently from the repository's own way, in plain words."""
+    passed: tuple[str, ...] = ()
+    """Names of the tests that passed, where the run can tell."""
+    n_generated: int = 0
+    """How many of the tests that passed were generated ones."""
 
 
 @dataclass(frozen=True, slots=True)
