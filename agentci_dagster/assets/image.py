@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import dagster as dg
 
-from agentci_dagster.domain.diff import CommitDiff
-from agentci_dagster.domain.image import Image, nothing_to_build
+from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileChange
+from agentci_dagster.domain.errors import GitError
+from agentci_dagster.domain.gates import image_gate
+from agentci_dagster.domain.image import Image, ImageKind, nothing_to_build
 from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.domain.selection import TestReport
+from agentci_dagster.journeys import Journeys
 from agentci_dagster.partitions import commit_asset
-from agentci_dagster.ports import ImageBuilder, SchemaProbe
+from agentci_dagster.ports import AssetValues, ImageBuilder, Mirror, Mirrors, SchemaProbe
+
+_MAX_VERSIONS = 50
 
 
 @commit_asset(group_name="build_agent", kinds={"docker", "python"})
@@ -21,6 +26,8 @@ def image(
     test_report: TestReport,  # noqa: ARG001 - the wire: nothing is built before the tests' gate
     builder: dg.ResourceParam[ImageBuilder],
     schema_probe: dg.ResourceParam[SchemaProbe],
+    mirrors: dg.ResourceParam[Mirrors],
+    journeys: dg.ResourceParam[Journeys],
 ) -> dg.MaterializeResult[Image]:
     """What will be deployed: layers reused or rebuilt, and whether the schema answers the code's
     queries.
@@ -29,7 +36,9 @@ def image(
         built = nothing_to_build("nothing that ships has changed")
     else:
         built = builder.build(commit_diff.key, commit_diff)
-        findings = schema_probe.findings(commit_diff.key, commit_diff)
+        mirror = mirrors.of(commit_diff.key.repository)
+        asked = _since_the_last_that_passed(commit_diff, mirror, journeys.values)
+        findings = schema_probe.findings(commit_diff.key, asked)
         built = replace(built, schema_findings=findings)
     return dg.MaterializeResult(
         value=built,
@@ -67,6 +76,37 @@ def image(
             ),
         },
     )
+
+
+def _since_the_last_that_passed(
+    diff: CommitDiff, mirror: Mirror, values: AssetValues
+) -> CommitDiff:
+    """The diff with what the versions before it changed since one passed this gate: what withheld
+    them is in this version too.
+    """
+    parents = diff.commit.parents
+    waiting: list[FileChange] = []
+    ridden: list[FileChange] = []
+    is_capped = diff.is_capped
+    for _ in range(_MAX_VERSIONS):
+        if not parents:
+            break
+        key = CommitKey(diff.key.repository, parents[0])
+        before = values.find("image", Image, key)
+        is_built = before is not None and before.kind is not ImageKind.NONE
+        try:
+            if is_built and before is not None and image_gate(before).is_open:
+                ridden += waiting
+                break
+            earlier = mirror.diff(key.sha)
+        except GitError:
+            break
+        waiting += earlier.files
+        is_capped = is_capped or (earlier.is_capped and before is not None)
+        if before is not None:
+            ridden, waiting = [*ridden, *waiting], []
+        parents = earlier.commit.parents
+    return replace(diff, files=(*diff.files, *ridden), is_capped=is_capped)
 
 
 _LAYERS = dg.TableSchema(

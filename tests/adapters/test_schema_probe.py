@@ -210,7 +210,9 @@ def test_migrations_run_in_the_order_of_their_numbers():
     ],
 )
 def test_a_migration_that_cannot_run_is_found(migration, problem):
-    (finding,) = ask_code("x = 1", migration)
+    path = "migrations/0001_first.sql"
+
+    (finding,) = ask({path: migration, "shop/app.py": "x = 1"}, path)
 
     assert finding.path == "migrations/0001_first.sql"
     assert problem in finding.problem
@@ -326,3 +328,62 @@ def test_the_demo_s_missing_column_is_found():
 
     assert {f.problem for f in findings} == {"no such column: discount"}
     assert {f.path for f in findings} == {"shop/products.py", "shop/search.py"}
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("-- migrate:up", "-- migrate:down"),
+        ("-- +goose Up", "-- +goose Down"),
+        ("-- +migrate Up", "  --+migrate down"),
+    ],
+)
+def test_way_back_in_the_same_file_is_not_gone(up, down):
+    both = f"{up}\n{TABLE}\n\n{down}\nDROP TABLE products;\n"
+
+    assert problems("q = 'SELECT name FROM products'", both) == []
+    assert problems("q = 'SELECT size FROM products'", both) == ["no such column: size"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["ALTER TABLE users ADD COLUMN age INTEGER;", TABLE],
+    ids=["builds on what is made elsewhere", "makes what is there"],
+)
+def test_old_migration_that_cannot_be_followed_makes_the_schema_unclear(statement):
+    files = {
+        "migrations/1.sql": TABLE,
+        "migrations/2.sql": statement,
+        "shop/app.py": "q = 'SELECT size FROM products'",
+    }
+
+    assert ask(files) == ()
+    assert len(ask(files, "migrations/2.sql")) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "q = 'SELECT n FROM generate_series(1, 3) n'",
+        "q = 'SELECT id FROM products, unnest(?) AS name'",
+        "q = 'SELECT date_part(day, name) FROM products WHERE id IN (1)'",
+        "q = 'SELECT lower(age(hour, id)) FROM products'",
+        "q.select('select an item from the menu')",
+        "raise ValueError('SELECT a size FROM the list')",
+    ],
+)
+def test_names_of_calls_and_of_sentences_are_no_findings(code):
+    assert problems(code) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "q = 'INSERT INTO orders (id) VALUES (1)'",
+        "q = 'SELECT size, date_part(day, name) FROM products'",
+        "q = 'SELECT id FROM products WHERE id IN (size)'",
+        "q = 'SELECT max(size) FROM products'",
+    ],
+)
+def test_what_stands_beside_calls_is_still_found(code):
+    assert len(problems(code)) == 1

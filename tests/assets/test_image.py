@@ -32,6 +32,8 @@ def built(world: House, commit: CommitKey, route: Route = Route.FAST) -> Any:
         REPORT,
         builder=world.builder,
         schema_probe=world.schema_probe,
+        mirrors=world.mirrors,
+        journeys=world.journeys,
     )
 
 
@@ -67,6 +69,29 @@ def test_findings_of_the_schema_are_part_of_the_image(world: House) -> None:
 
     assert made.value.schema_findings == (finding,)
     assert metadata(made)["schema_findings"] == "- cart.py:3: no column &lt;b>age&lt;/b>"
+
+
+def test_changes_since_the_last_version_that_passed_are_asked_too(world: House) -> None:
+    good, bad, never_built, child = (
+        world.push(files={name: b"x = 1\n"}) for name in ("a.py", "b.py", "c.py", "d.py")
+    )
+    world.schema_probe.by_sha = {bad.sha: (SchemaFinding("b.py", 3, "SELECT age", "no age"),)}
+    for commit in (good, bad):
+        world.values.store("image", built(world, commit).value, commit)
+
+    built(world, child)
+
+    assert [f.path for f in world.schema_probe.asked[-1].files] == ["d.py", "c.py", "b.py"]
+    assert [f.path for f in world.schema_probe.asked[-2].files] == ["b.py"]
+    assert never_built.sha
+
+
+def test_versions_that_nobody_built_are_not_asked(world: House) -> None:
+    world.push(files={"a.py": b"x = 1\n"})
+
+    built(world, world.push(files={"b.py": b"x = 1\n"}))
+
+    assert [f.path for f in world.schema_probe.asked[-1].files] == ["b.py"]
 
 
 def test_failed_build_is_a_value(world: House) -> None:

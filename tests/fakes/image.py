@@ -89,6 +89,8 @@ class FakeSchemaProbe:
     """Says what it was told to say."""
 
     by_sha: Mapping[str, tuple[SchemaFinding, ...]] = field(default_factory=dict)
+    asked: list[CommitDiff] = field(default_factory=list)
 
     def findings(self, key: CommitKey, diff: CommitDiff) -> tuple[SchemaFinding, ...]:
+        self.asked.append(diff)
         return self.by_sha.get(key.sha, ())
