@@ -205,13 +205,13 @@ def _is_closed(finding: TestFailure, file: str, run: TestRun) -> bool:
     if any(file in test for test in run.passed):
         return True
     exception = re.search(r" raises (\w+): ", finding.message)
-    for failure in run.failures:
-        if file in failure.test:
-            reason = (_REASONS.findall(failure.message) or [""])[-1]
-            name = reason.partition(":")[0].rpartition(".")[2]
-            is_other = "::" in failure.test and exception is not None and name != exception[1]
-            return is_other or _GONE.search(reason) is not None
-    return False
+    failure = next((f for f in run.failures if file in f.test), None)
+    if failure is None:
+        return False
+    reason = (_REASONS.findall(failure.message) or [""])[-1]
+    name = reason.partition(":")[0].rpartition(".")[2]
+    is_other = "::" in failure.test and exception is not None and name != exception[1]
+    return is_other or _GONE.search(reason) is not None
 
 
 def is_red(before: TestReport | None) -> bool:
