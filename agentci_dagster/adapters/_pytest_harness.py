@@ -11,6 +11,7 @@ unless exit code, counts and the closing line agree. The module's name carries t
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -77,6 +78,8 @@ class Report:
         if report.failed:
             self._outcomes[report.nodeid] = "failed"
             self._messages.setdefault(report.nodeid, _tail(report))
+        elif report.skipped and type(report).__name__ == "SubtestReport":
+            pass  # A part was left out; the test itself goes on and says how it ends.
         elif report.skipped:
             expected = before == "failed" and "failed"
             self._outcomes[report.nodeid] = expected or "skipped"
@@ -122,17 +125,42 @@ def _measure(folder, wanted):
 
 
 def _lines(measuring, folder, wanted):
-    """Executed and executable lines of each wanted file."""
+    """Executed and executable lines of each wanted file, told by the first line of a statement, and
+    the first line of each line that continues one, in pairs.
+    """
     measuring.stop()
-    data = measuring.get_data()
     for name in wanted:
         path = os.path.join(folder, name)
         try:
-            _, statements, _, _, _ = measuring.analysis2(path)
+            _, statements, _, missing, _ = measuring.analysis2(path)
+            with open(path, "rb") as file:
+                starts = _starts(ast.parse(file.read()))
         except Exception:
             continue
-        ran = sorted(set(data.lines(path) or ()) & set(statements))
-        yield name, ran, statements
+        ran = sorted(set(statements) - set(missing))
+        yield name, ran, statements, [n for pair in sorted(starts.items()) for n in pair]
+
+
+def _starts(tree):
+    """The first line of the statement that each further line belongs to."""
+    blocks = (
+        ast.stmt,
+        ast.ExceptHandler,
+        *([ast.match_case] if hasattr(ast, "match_case") else []),
+    )
+    starts = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.stmt):
+            continue
+        decorators = getattr(node, "decorator_list", [])
+        inside = [n for n in ast.iter_child_nodes(node) if n not in decorators]
+        heads = [n for n in inside if not isinstance(n, blocks)]
+        is_block = len(heads) < len(inside)
+        ends = [getattr(n, "end_lineno", None) or 0 for head in heads for n in ast.walk(head)]
+        last = max(ends, default=0) if is_block else node.end_lineno
+        for first, end in [(node.lineno, last), *((d.lineno, d.end_lineno) for d in decorators)]:
+            starts.update(dict.fromkeys(range(first + 1, end + 1), first))
+    return starts
 
 
 def _fitting(args):
@@ -164,8 +192,8 @@ def main(spec_path):
     report = Report(spec["report"], spec["nonce"], spec["extra"], spec["only"])
     code = int(pytest.main(_fitting(spec["args"]), plugins=[report]))
     if measuring is not None:
-        for name, ran, statements in _lines(measuring, folder, spec["files_of_interest"]):
-            report.say(kind="lines", path=name, executed=ran, executable=statements)
+        for name, ran, lines, starts in _lines(measuring, folder, spec["files_of_interest"]):
+            report.say(kind="lines", path=name, executed=ran, executable=lines, starts=starts)
     report.say(kind="done", code=code)
     sys.stdout.flush()
     # Threads and exit handlers of the code under test have no say in how this ends.

@@ -65,9 +65,12 @@ class Session:
     """By test or file: the fixture or the module that it asks for and that is not there."""
     executed: dict[str, tuple[int, ...]] = field(default_factory=dict)
     executable: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    starts: dict[str, dict[int, int]] = field(default_factory=dict)
     n_collected: int | None = None
     exit_code: int = -1
     trouble: str = ""
+    is_suspect: bool = False
+    """Whether the trouble may be the commit's own doing."""
     cheating: str = ""
     notes: list[str] = field(default_factory=list)
     isolation: Isolation = Isolation.NOT_RUN
@@ -374,6 +377,8 @@ def _read_session(path: Path, nonce: str, result: SandboxResult) -> Session:
         elif kind == "lines":
             session.executed[line["path"]] = tuple(line["executed"])
             session.executable[line["path"]] = tuple(line["executable"])
+            starts = line["starts"]
+            session.starts[line["path"]] = dict(zip(starts[::2], starts[1::2], strict=False))
         else:
             closing = line["code"]
     _check_ending(session, closing, result)
@@ -385,9 +390,11 @@ def _check_ending(session: Session, closing: int | None, result: SandboxResult) 
     n_seen = len(session.outcomes)
     if result.stopped_for == "time":
         session.trouble = f"the tests did not end within the time limit ({result.seconds:.0f} s)"
+        session.is_suspect = True
     elif result.stopped_for:
         session.cheating = f"the tests were stopped by the limit on {result.stopped_for}"
-    elif closing is None and result.returncode == 4:
+    elif closing in {None, 4} and result.returncode == 4:
+        session.is_suspect = "while loading conftest" in output
         session.trouble = f"pytest did not understand its command: {_complaint(output)}"
     elif closing is None and "No module named 'pytest'" in output:
         session.trouble = "pytest is missing from the environment"
@@ -400,8 +407,6 @@ def _check_ending(session: Session, closing: int | None, result: SandboxResult) 
         session.cheating = "the report and the exit code do not agree"
     elif closing == 3:
         session.trouble = f"pytest broke down: {output[-600:]}"
-    elif closing == 4:
-        session.trouble = f"pytest did not understand its command: {_complaint(output)}"
     elif closing not in {0, 1, 5}:
         session.cheating = f"pytest was ended with exit code {closing}: {output[-600:]}"
     elif closing == 5 or (session.n_collected == 0 and not session.uncollected):
@@ -433,7 +438,7 @@ def _checked_line(raw: bytes, nonce: str) -> dict[str, Any] | None:
         "collected": {"n": int},
         "uncollected": {"test": str, "message": str, "lacks": str},
         "test": {"test": str, "outcome": str, "message": str, "lacks": str},
-        "lines": {"path": str, "executed": list, "executable": list},
+        "lines": {"path": str, "executed": list, "executable": list, "starts": list},
         "done": {"code": int},
     }
     shape = shapes.get(str(line.get("kind")))
@@ -443,7 +448,7 @@ def _checked_line(raw: bytes, nonce: str) -> dict[str, Any] | None:
         return None
     if line.get("outcome", "passed") not in {"passed", "failed", "skipped"}:
         return None
-    numbers = [*line.get("executed", ()), *line.get("executable", ())]
+    numbers = [n for name in ("executed", "executable", "starts") for n in line.get(name, ())]
     return line if all(type(n) is int and n >= 0 for n in numbers) else None
 
 
@@ -481,6 +486,8 @@ def _as_run(session: Session, checkout: Checkout, flaky: list[str], seconds: flo
         flaky=tuple(flaky),
         notes=tuple(session.notes),
         passed=tuple(passed),
+        start_lines=session.starts,
+        is_suspect=session.is_suspect,
         n_generated=sum(test.startswith(GENERATED_FOLDER) for test in passed),
     )
 

@@ -1,6 +1,7 @@
 """`generated_tests` and `test_report`: what the test agent writes and what all tests say."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
@@ -14,10 +15,12 @@ from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.selection import (
     Before,
     SelectionMode,
+    TestPlan,
     TestReport,
     TestRun,
     TestVerdict,
     Versions,
+    blame_for_trouble,
     choose_tests,
     judge,
     keep_open_findings,
@@ -107,6 +110,9 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
             set_old_aside(run, earlier, before.report, is_first=before.is_first) if earlier else run
         )
         run = keep_open_findings(run, asked, before.report)
+        if run.is_suspect and not run.failures:
+            whole = _plan_on_version_before(before.base, plan, mirror, test_bench, limit)
+            run = blame_for_trouble(run, whole) if whole else run
     report = judge(
         commit_diff, plan, run, generated_tests, withhold_on_findings=rules.withhold_on_findings
     )
@@ -153,6 +159,21 @@ def _on_version_before(
             return bench.rerun(checkout, tests, limit)
     except GitError:
         # A shallow clone has no version before, so every failure counts.
+        return None
+
+
+def _plan_on_version_before(
+    base: CommitKey | None, plan: TestPlan, mirror: Mirror, bench: TestBench, limit: timedelta
+) -> TestRun | None:
+    """The same tests on the version before, as far as it has them: whether they end there."""
+    try:
+        there = set(mirror.files(base.sha)) if base else set()
+        asked = replace(plan, test_files=tuple(f for f in plan.test_files if f in there))
+        if base is None or not asked.test_files:
+            return None
+        with bench.checkout(base) as checkout:
+            return bench.run(checkout, asked, (), limit)
+    except GitError:
         return None
 
 

@@ -127,6 +127,41 @@ def test_lines_of_the_files_of_interest_are_measured(shop):
     assert found.executable_lines == {"shop.py": (1, 2, 3, 4)}
 
 
+def test_statement_over_several_lines_is_told_by_its_first(shop):
+    code = (
+        "import functools\n\n@functools.lru_cache(\n    maxsize=3\n)\ndef half(\n    n\n):\n"
+        "    # so\n    if (\n        len('abc') == 3\n        and n\n    ):\n"
+        "        return max(\n            n / 2,\n            0,\n        )\n    return (\n"
+        "        9\n    )\n"
+    )
+
+    found = run(shop, {"shop.py": code, "test_shop.py": PASSING})
+
+    assert found.executable_lines == {"shop.py": (1, 3, 6, 10, 14, 18)}
+    assert found.executed_lines == {"shop.py": (1, 3, 6, 10, 14)}
+    starts = {4: 3, 5: 3, 7: 6, 11: 10, 12: 10, 15: 14, 16: 14, 17: 14, 19: 18, 20: 18}
+    assert found.start_lines == {"shop.py": starts}
+
+
+def test_unittest_with_a_part_left_out_has_passed(shop):
+    tests = (
+        "import unittest\n\nclass T(unittest.TestCase):\n    def test_a(self):\n"
+        "        with self.subTest('x'):\n            self.skipTest('not here')\n"
+        "        with self.subTest('y'):\n            self.assertTrue(True)\n"
+    )
+
+    found = run(shop, {"test_shop.py": tests})
+
+    assert (found.n_passed, found.n_skipped) == (1, 0)
+
+
+def test_conftest_that_cannot_be_loaded_may_be_the_commits_doing(shop):
+    found = run(shop, {"shop.py": CODE, "test_shop.py": PASSING, "conftest.py": "def (\n"})
+
+    assert found.trouble or found.failures
+    assert found.is_suspect or found.failures
+
+
 def test_failing_test_is_named_with_its_reason(shop):
     failing = PASSING + "\ndef test_wrong():\n    assert half(4) == 3\n"
 
@@ -267,6 +302,7 @@ def test_tests_that_do_not_end_are_inconclusive(shop):
     found = run(shop, {"test_shop.py": slow}, timeout=timedelta(seconds=2))
 
     assert "time limit" in found.trouble
+    assert found.is_suspect
 
 
 HOSTILE = {

@@ -183,7 +183,7 @@ def test_old_failures_are_set_aside_and_said_where_nothing_was_ever_judged(world
 
     assert report.verdict is TestVerdict.PASSED
     assert report.plan.mode is SelectionMode.SELECTED
-    assert "nobody knows whose they are" in report.summary
+    assert "nobody knows whose the old" in report.summary
 
 
 def test_red_version_behind_one_that_was_never_judged_is_remembered(world: House) -> None:
@@ -202,6 +202,31 @@ def test_red_version_behind_one_that_was_never_judged_is_remembered(world: House
 
     assert report.verdict is TestVerdict.FAILED
     assert report.plan.mode is SelectionMode.ALL
+
+
+@pytest.mark.parametrize(("hangs_before", "verdict"), [(False, "failed"), (True, "inconclusive")])
+def test_hang_that_the_version_before_does_not_have_is_this_commits_failure(
+    world: House, hangs_before: bool, verdict: str
+) -> None:
+    parent, child = changing(world), world.push()
+    hung = replace(PASSING, n_passed=0, trouble="the tests did not end", is_suspect=True)
+    world.test_bench.runs[child] = hung
+    if hangs_before:
+        world.test_bench.runs[parent] = hung
+
+    report = reported(world, child).value
+
+    assert report.verdict.value == verdict
+    assert "the tests did not end" in (report.summary + "".join(f.message for f in report.failures))
+
+
+def test_hang_of_the_first_version_is_trouble(world: House) -> None:
+    changing(world)
+    (first,) = (c for c in world.mirror.commits.values() if not c.parents)
+    hung = replace(PASSING, n_passed=0, trouble="the tests did not end", is_suspect=True)
+    world.test_bench.runs[first.key] = hung
+
+    assert reported(world, first.key).value.verdict is TestVerdict.INCONCLUSIVE
 
 
 def test_crash_of_a_withheld_version_is_asked_again_and_withholds_the_next(world: House) -> None:

@@ -328,6 +328,17 @@ def test_coverage_counts_added_executable_lines():
     assert LineCoverage(0, 0).share is None
 
 
+def test_change_of_a_line_that_continues_a_statement_counts_for_its_first_line():
+    changed = diff(file_change(hunks=(Hunk(3, 2, 4, 2),)))
+    measured = run(
+        executed_lines={"shop/cart.py": (3,)},
+        executable_lines={"shop/cart.py": (3, 9)},
+        start_lines={"shop/cart.py": {4: 3, 5: 3}},
+    )
+
+    assert judge(changed, plan(), measured).coverage == LineCoverage(1, 1)
+
+
 def failure(reason="assert 1 == 2", test="test_a.py::test_x", place="test_a.py:7: AssertionError"):
     return TestFailure(test, f">   assert f()\nE   {reason}\nE    +  where\n\n{place}\n")
 
@@ -474,7 +485,7 @@ def test_old_failures_are_doubtful_where_no_version_has_passed():
     left = set_old_aside(failing(failure()), failing(failure()), None, is_first=True)
 
     assert left.failures == ()
-    assert "nobody knows whose they are" in left.notes[0]
+    assert "nobody knows whose the old" in left.notes[0]
 
 
 def lacking(lacks, test="tests/test_a.py::test_x"):

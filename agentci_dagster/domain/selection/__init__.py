@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentci_dagster.domain.selection.before import (
     Before,
     Versions,
+    blame_for_trouble,
     is_red,
     keep_open_findings,
     open_findings,
@@ -44,6 +45,7 @@ __all__ = [
     "TestRun",
     "TestVerdict",
     "Versions",
+    "blame_for_trouble",
     "choose_tests",
     "dependents",
     "diff_coverage",

@@ -94,7 +94,7 @@ def set_old_aside(
         for f in run.failures
         if f.test in then and then[f.test] == _sign(f) and f.test not in blamed
     }
-    note = "No version before this one has passed its tests here, so nobody knows whose they are."
+    note = "No version before was judged here, so nobody knows whose the old failures are."
     return replace(
         run,
         notes=(*run.notes, note) if old and is_first else run.notes,
@@ -166,6 +166,19 @@ def _defines(fixture: str, text: str) -> bool:
 def _told(lacks: str) -> str:
     name = lacks.removeprefix(LACKS_FIXTURE)
     return f"the plugin with the fixture {name}" if name != lacks else f"the {lacks}"
+
+
+def blame_for_trouble(run: TestRun, earlier: TestRun) -> TestRun:
+    """The run whose trouble is the commit's failure, since the version before ends normally."""
+    if earlier.trouble:
+        return run
+    message = f"{run.trouble}; on the version before they ended in {earlier.seconds:.0f} s."
+    return replace(
+        run,
+        failures=(*run.failures, TestFailure(UNBELIEVED, message[:4000])),
+        n_failed=run.n_failed + 1,
+        trouble="",
+    )
 
 
 def open_findings(before: TestReport | None) -> tuple[Candidate, ...]:

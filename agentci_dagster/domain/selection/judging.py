@@ -136,7 +136,9 @@ def diff_coverage(diff: CommitDiff, run: TestRun) -> LineCoverage | None:
     uncovered: list[str] = []
     for file in diff.files:
         executable = set(run.executable_lines.get(file.path, ()))
-        wanted = [line for line in file.added_line_numbers if line in executable]
+        starts = run.start_lines.get(file.path, {})
+        touched = dict.fromkeys(starts.get(line, line) for line in file.added_line_numbers)
+        wanted = [line for line in touched if line in executable]
         executed = set(run.executed_lines.get(file.path, ()))
         n_lines += len(wanted)
         uncovered += [f"{file.path}:{line}" for line in wanted if line not in executed]

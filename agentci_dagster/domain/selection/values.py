@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -114,6 +114,10 @@ class TestRun:
     """Names of the tests that passed, where the run can tell."""
     n_generated: int = 0
     """How many of the tests that passed were generated ones."""
+    start_lines: dict[str, dict[int, int]] = field(default_factory=dict)
+    """By repository path: the first line of the statement that a further line belongs to."""
+    is_suspect: bool = False
+    """Whether the trouble may be the commit's own doing: no end, or a conftest that is broken."""
 
 
 @dataclass(frozen=True, slots=True)
