@@ -34,6 +34,7 @@ from agentci_dagster.partitions import commit_asset, key_of
 from agentci_dagster.ports import Mirror, Mirrors, TestBench, TestWriter
 from agentci_dagster.settings import Catalogue
 
+_CONFIGURATION = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 _MAX_VERSIONS = 50
 """So many commits of documents in a row are looked through for the last report of tests."""
 
@@ -96,6 +97,7 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
         risk_score.route,
         before=before.report,
         is_unjudged=before.is_unjudged,
+        configuration=_configuration(mirror, commit_diff.key.sha),
     )
     asked = open_findings(before.report) if rules.withhold_on_findings else ()
     run = None
@@ -186,6 +188,11 @@ def _versions(
     except GitError:
         then = {}
     return Versions(sources, then, changed)
+
+
+def _configuration(mirror: Mirror, sha: str) -> str:
+    contents = mirror.read_all(sha, _CONFIGURATION)
+    return "\n".join(data.decode(errors="replace") for data in contents.values())
 
 
 def _tree(mirror: Mirror, sha: str) -> tuple[tuple[str, ...], dict[str, str]]:

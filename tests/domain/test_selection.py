@@ -202,6 +202,57 @@ def test_documentation_and_the_route_skip_need_no_tests():
     assert "only documentation" in only_docs.reasons[0]
 
 
+def test_test_that_reaches_an_import_made_at_run_time_is_chosen_too():
+    sources = SOURCES | {
+        "shop/plugins.py": "import importlib\n\ndef load(n):\n    importlib.import_module(n)\n",
+        "tests/test_plugins.py": "import shop.plugins\n",
+    }
+
+    chosen = choose(file_change("shop/mail.py"), files=tuple(sources), sources=sources)
+
+    assert chosen.test_files == ("tests/test_mail.py", "tests/test_plugins.py")
+
+
+def test_examples_in_documents_run_all_tests():
+    chosen = choose(
+        file_change("shop/money.py"), configuration="[pytest]\naddopts = -q --doctest-modules\n"
+    )
+
+    assert chosen.mode is SelectionMode.ALL
+    assert "examples" in chosen.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        "[pytest]\npython_files = check_*.py\naddopts = -q\n",
+        "[pytest]\npython_files =\n    check_*.py\n    test_*.py\n",
+        '[tool.pytest.ini_options]\npython_files = [\n  "check_*.py",\n]\npythonpath = "."\n',
+        '[tool.pytest.ini_options]\npython_files = "tests/check_*.py"\n',
+    ],
+)
+def test_test_files_by_patterns_of_the_repository_are_known_and_run_all(configuration):
+    files = (*FILES, "tests/check_cart.py", "tests/check.txt")
+
+    chosen = choose(
+        file_change("shop/money.py"),
+        files=files,
+        sources=SOURCES | {"tests/check_cart.py": ""},
+        configuration=configuration,
+    )
+
+    assert chosen.mode is SelectionMode.ALL
+    assert "tests/check_cart.py" in chosen.test_files
+    assert "shop/cart.py" not in chosen.test_files
+    assert "patterns" in chosen.reasons[0]
+
+
+def test_usual_patterns_change_nothing():
+    usual = "[pytest]\npython_files = test_*.py *_test.py\n"
+
+    assert choose(file_change("shop/money.py"), configuration=usual).mode is SelectionMode.SELECTED
+
+
 def test_conftest_above_a_test_passes_on_what_it_imports():
     sources = {"a.py": "", "tests/conftest.py": "import a", "tests/deep/test_b.py": ""}
 

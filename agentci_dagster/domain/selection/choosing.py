@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from posixpath import basename
 
 from agentci_dagster.domain.diff import (
     CommitDiff,
@@ -16,10 +18,14 @@ from agentci_dagster.domain.diff import (
 )
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.domain.selection.before import is_red
-from agentci_dagster.domain.selection.import_graph import dependents
+from agentci_dagster.domain.selection.import_graph import dependents, dynamic_importers
 from agentci_dagster.domain.selection.values import SelectionMode, TestPlan, TestReport
 
 _TEST_FILE = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|tests)\.py")
+
+_PATTERNS = re.compile(r"^[ \t]*python_files[ \t]*=(.*\n?(?:[ \t\]\"'].*\n?)*)", re.MULTILINE)
+_PATTERN = re.compile(r"[\w*?./\[\]-]*[\w*?]")
+_EXAMPLES = re.compile(r"--doctest-(?:modules|glob|plus|continue)|^[ \t]*doctest_", re.MULTILINE)
 
 _TESTED_BY_OTHERS = frozenset(
     (
@@ -45,7 +51,7 @@ def is_test_file(path: str) -> bool:
     return _TEST_FILE.fullmatch(path) is not None
 
 
-def choose_tests(
+def choose_tests(  # noqa: PLR0913 - each is one thing the choice hangs on
     diff: CommitDiff,
     files: Sequence[str],
     sources: Mapping[str, str],
@@ -54,6 +60,7 @@ def choose_tests(
     before: TestReport | None = None,
     *,
     is_unjudged: bool = False,
+    configuration: str = "",
 ) -> TestPlan:
     """The tests that a commit asks for: none, those that reach its changes, all when in doubt.
 
@@ -66,8 +73,10 @@ def choose_tests(
         before: what the tests said of the version before; where they withheld it, its change is
             in this tree too.
         is_unjudged: whether versions between that one and this were never judged.
+        configuration: text of the files in which the repository sets pytest.
     """
-    known = tuple(path for path in files if is_test_file(path))
+    patterns = _patterns(configuration)
+    known = tuple(path for path in files if _is_known(path, patterns))
     if route is Route.SKIP:
         return _plan(SelectionMode.NONE, (), ("No tests: nothing that ships has changed.",), known)
     is_docs = bool(diff.files) and len(diff.of_kind(FileKind.DOCS)) == len(diff.files)
@@ -81,10 +90,7 @@ def choose_tests(
     if not known:
         return _plan(SelectionMode.ALL, (), (_no_tests(files),), known, interest)
     doubts = _doubts(diff, files, sources, route, policy)
-    if is_red(before):
-        doubts.append("All tests: the version before was withheld by its tests.")
-    if is_unjudged:
-        doubts.append("All tests: the version before was never judged.")
+    doubts += _other_doubts(patterns, configuration, before, is_unjudged=is_unjudged)
     if not doubts:
         chosen, doubts = _reached(diff, known, sources)
         if not chosen and not doubts:
@@ -96,6 +102,19 @@ def choose_tests(
     if n_out:
         reasons.append(f"{n_out} test files import nothing that has changed.")
     return _plan(SelectionMode.SELECTED, chosen, tuple(reasons), known, interest)
+
+
+def _patterns(configuration: str) -> tuple[str, ...]:
+    found = _PATTERNS.search(configuration)
+    wanted = tuple(_PATTERN.findall(found[1])) if found else ()
+    return () if set(wanted) <= {"test_*.py", "*_test.py", "tests.py"} else wanted
+
+
+def _is_known(path: str, patterns: Collection[str]) -> bool:
+    if not patterns:
+        return is_test_file(path)
+    names = (path, basename(path))
+    return path.endswith(".py") and any(fnmatchcase(n, p) for n in names for p in patterns)
 
 
 def _no_tests(files: Sequence[str]) -> str:
@@ -145,6 +164,19 @@ def _doubts(
     return doubts
 
 
+def _other_doubts(
+    patterns: Collection[str], configuration: str, before: TestReport | None, *, is_unjudged: bool
+) -> list[str]:
+    """Reasons to run everything that lie in the repository's settings and in what came before."""
+    reasons = (
+        (patterns, "the repository names its test files by patterns of its own"),
+        (_EXAMPLES.search(configuration), "pytest also runs examples that no import shows"),
+        (is_red(before), "the version before was withheld by its tests"),
+        (is_unjudged, "the version before was never judged"),
+    )
+    return [f"All tests: {reason}." for holds, reason in reasons if holds]
+
+
 def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/"))
 
@@ -176,4 +208,6 @@ def _reached(
         if not reached and not (is_gone and is_test_file(file.path)):
             doubts.append(f"All tests: no test is seen to import {file.path[:120]}.")
         chosen |= reached
+    # Whoever imports by names made at run time may import what has changed.
+    chosen |= dependents(dynamic_importers(sources), sources) & set(known)
     return tuple(path for path in known if path in chosen), doubts

@@ -12,6 +12,10 @@ from posixpath import basename, dirname
 
 _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::\w+)?")
 _ROOTS = ("src/", "lib/")
+_DYNAMIC = re.compile(
+    r"\b(?:import_module|__import__|iter_modules|walk_packages|spec_from_file_location|run_path"
+    r"|run_module|import_string)\b"
+)
 
 
 def dependents(changed: Collection[str], sources: Mapping[str, str]) -> frozenset[str]:
@@ -37,6 +41,11 @@ def dependents(changed: Collection[str], sources: Mapping[str, str]) -> frozense
                 reached.add(path)
                 waiting.append(path)
     return frozenset(reached)
+
+
+def dynamic_importers(sources: Mapping[str, str]) -> frozenset[str]:
+    """Files that import by names made at run time, so that they may reach any file."""
+    return frozenset(path for path, text in sources.items() if _DYNAMIC.search(text))
 
 
 def module_name(path: str, paths: Collection[str]) -> str:
