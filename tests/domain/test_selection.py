@@ -20,6 +20,7 @@ from agentci_dagster.domain.selection import (
     TestRun,
     TestVerdict,
     Versions,
+    blame_for_trouble,
     choose_tests,
     dependents,
     is_red,
@@ -655,3 +656,14 @@ def test_crash_that_is_mended_or_gone_is_closed(found):
 def test_nothing_is_open_where_nothing_was_found():
     assert open_findings(None) == open_findings(judge(diff(), plan(), run())) == ()
     assert keep_open_findings(run(), (), None) == run()
+
+
+def test_trouble_is_the_commits_failure_where_the_version_before_ends():
+    hung = run(n_passed=0, trouble="no end", is_suspect=True)
+
+    blamed = judge(diff(), plan(), blame_for_trouble(hung, run()))
+    shared = judge(diff(), plan(), blame_for_trouble(hung, hung))
+
+    assert blamed.verdict is TestVerdict.FAILED
+    assert blamed.failures[0].message == "no end; on the version before they ended in 1 s."
+    assert shared.verdict is TestVerdict.INCONCLUSIVE
