@@ -20,6 +20,7 @@ from agentci_dagster.assets import (  # noqa: E402
     image,
     learning,
     outcome,
+    promise,
     risk,
     trends,
 )
@@ -48,6 +49,7 @@ ASSETS: tuple[dg.AssetsDefinition | dg.AssetSpec, ...] = (
     learning.candidate_model,
     learning.model_evaluation,
     learning.champion_promotion,
+    promise.routing_thresholds,
     trends.delivery_metrics,
     trends.failure_trends,
 )

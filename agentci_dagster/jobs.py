@@ -14,7 +14,13 @@ COMMIT_ASSETS = (
     "health_report",
     "deploy_outcome",
 )
-LEARNING_ASSETS = ("training_set", "candidate_model", "model_evaluation", "champion_promotion")
+LEARNING_ASSETS = (
+    "training_set",
+    "candidate_model",
+    "model_evaluation",
+    "champion_promotion",
+    "routing_thresholds",
+)
 TREND_ASSETS = ("delivery_metrics", "failure_trends")
 
 EVERY_LOOP_S = 2

@@ -19,6 +19,7 @@ from agentci_dagster.domain.health import RequestEvent
 from agentci_dagster.domain.image import Image, SchemaFinding
 from agentci_dagster.domain.learning import LearningPolicy, ModelManifest, TrainingRow
 from agentci_dagster.domain.outcome import DeployOutcome
+from agentci_dagster.domain.promise import Promise
 from agentci_dagster.domain.risk import Advice, Scored
 from agentci_dagster.domain.rollout import Release, Rollout
 from agentci_dagster.domain.selection import TestPlan, TestRun
@@ -434,6 +435,16 @@ class ModelStore(Protocol):
 
     def promote(self, version: str) -> None:
         """Point to a new champion."""
+
+
+class Promises(Protocol):
+    """Where the fast lane may end for each model, kept beside it."""
+
+    def of(self, model_version: str) -> Promise | None:
+        """The newest promise for that model; None when none was made or it cannot be read."""
+
+    def keep(self, promise: Promise) -> None:
+        """Store it in place of the model's earlier one."""
 
 
 class Advisor(Protocol):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ModelStore,
         Notifier,
         Pictures,
+        Promises,
         Runtime,
         SchemaProbe,
         TestWriter,
@@ -85,6 +86,12 @@ class Resources:
         from agentci_dagster.adapters.model_files import ModelFiles
 
         return ModelFiles(self.settings.home / "models")
+
+    @cached_property
+    def promises(self) -> Promises:
+        from agentci_dagster.adapters.promise_files import PromiseFiles
+
+        return PromiseFiles(self.settings.home / "models")
 
     @cached_property
     def advisor(self) -> Advisor:
@@ -210,6 +217,7 @@ class Resources:
             "journeys": lambda: self.journeys,
             "mirrors": lambda: self.mirrors,
             "models": lambda: self.models,
+            "promises": lambda: self.promises,
             "advisor": lambda: self.advisor,
             "test_bench": lambda: self.test_bench,
             "test_writer": lambda: self.test_writer,

@@ -22,6 +22,7 @@ EDGES = {
     "candidate_model": {"training_set"},
     "model_evaluation": {"training_set", "candidate_model"},
     "champion_promotion": {"candidate_model", "model_evaluation"},
+    "routing_thresholds": {"training_set", "champion_promotion"},
     "delivery_metrics": {"deploy_outcome"},
     "failure_trends": {"deploy_outcome"},
 }
@@ -41,7 +42,13 @@ PER_COMMIT = {
     "health_report",
     "deploy_outcome",
 }
-LEARNING = {"training_set", "candidate_model", "model_evaluation", "champion_promotion"}
+LEARNING = {
+    "training_set",
+    "candidate_model",
+    "model_evaluation",
+    "champion_promotion",
+    "routing_thresholds",
+}
 TRENDS = {"delivery_metrics", "failure_trends"}
 
 

@@ -79,11 +79,11 @@ class ValueFiles:
         """Write the value over an earlier one; returns where it is."""
         if _is_frame(type(value)):
             path = self.path(asset, key, "parquet")
-            _replace(path, value.to_parquet)
+            replace_file(path, value.to_parquet)
         else:
             path = self.path(asset, key)
             text = dump_json(value)
-            _replace(path, lambda file: file.write_text(text, encoding="utf-8"))
+            replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
         return path
 
     def find(self, asset: str, kind: type[T], key: CommitKey | None = None) -> T | None:
@@ -146,7 +146,8 @@ def _is_frame(type_: Any) -> bool:
     )
 
 
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a file beside the place, sync it, and put it there in one step."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)

@@ -7,10 +7,11 @@ import dagster as dg
 
 from agentci_dagster.domain.diff import CommitDiff
 from agentci_dagster.domain.plain_text import clean_markdown
+from agentci_dagster.domain.promise import fast_lane
 from agentci_dagster.domain.risk import RiskScore, assess
 from agentci_dagster.domain.routing import RiskPolicy, policy_digest
 from agentci_dagster.partitions import commit_asset, key_of
-from agentci_dagster.ports import Advisor, Mirrors, ModelStore
+from agentci_dagster.ports import Advisor, Mirrors, ModelStore, Promises
 
 champion_model = dg.AssetSpec(
     "champion_model",
@@ -29,6 +30,7 @@ def risk_score(
     commit_diff: CommitDiff,
     mirrors: dg.ResourceParam[Mirrors],
     models: dg.ResourceParam[ModelStore],
+    promises: dg.ResourceParam[Promises],
     advisor: dg.ResourceParam[Advisor],
     risk_policy: dg.ResourceParam[RiskPolicy],
 ) -> dg.MaterializeResult[RiskScore]:
@@ -36,9 +38,11 @@ def risk_score(
     features = mirrors.of(key_of(context).repository).features(commit_diff)
     champion = models.champion()
     advice = advisor.advise(commit_diff)
-    score = assess(
-        commit_diff, features, champion.score(features), advice, risk_policy, champion.version
+    lane = fast_lane(
+        risk_policy, promises.of(champion.version), champion.version, commit_diff.key.repository
     )
+    scored = champion.score(features)
+    score = assess(commit_diff, features, scored, advice, lane.policy, champion.version, lane.why)
     context.instance.add_run_tags(
         context.run.run_id, {"agentci/risk": score.band.value, "agentci/route": score.route.value}
     )
@@ -51,6 +55,7 @@ def risk_score(
             "reasons": _bullets(score.reasons),
             "guard_rules": _bullets(score.guard_rules),
             "advice": _bullets((f"source: {score.advice.source}", *score.advice.reasons)),
+            "fast_lane": score.fast_lane,
             "model_version": score.model_version,
             "policy_digest": policy_digest(risk_policy),
             "contributions": dg.MetadataValue.table(

@@ -27,6 +27,7 @@ SHARED = (
     "candidate_model",
     "model_evaluation",
     "champion_promotion",
+    "routing_thresholds",
     "delivery_metrics",
     "failure_trends",
 )

@@ -55,10 +55,23 @@ class RiskPolicy:
     hold_from: float = 0.60
     advice_may_hold: bool = True
     """Whether advice of a language model may ask for a person; it can never relax a route."""
+    promise: float = 0.95
+    """Share of failing commits that must still get the full pipeline; 0 promises nothing. Once own
+    outcomes can carry it, it sets the end of the fast lane instead of `fast_below`."""
+    promise_confidence: float = 0.90
+    """One-sided confidence of the promise: 45 own failures carry 95 % with it, and 0.95 would ask
+    for 59. What bad luck is left shows in the audit sample."""
+    fast_before_proof: bool = True
+    """Whether `fast_below` opens the fast lane before own outcomes carry the promise. False is the
+    safer reading: no fast lane by score alone until it is proved here."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.fast_below <= self.guarded_from <= self.hold_from <= 1:
             raise ValueError("need 0 <= fast_below <= guarded_from <= hold_from <= 1")
+        if not 0 <= self.promise < 1:
+            raise ValueError("promise is a fraction below 1; 0 promises nothing")
+        if not 0 < self.promise_confidence < 1:
+            raise ValueError("promise_confidence lies between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)

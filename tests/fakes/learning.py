@@ -15,6 +15,7 @@ from agentci_dagster.domain.learning import (
     TrainingRow,
     training_obstacle,
 )
+from agentci_dagster.domain.promise import Promise
 from agentci_dagster.domain.risk import Advice, Contribution, Scored
 from agentci_dagster.ports import ScoringModel
 from tests.builders import NOON
@@ -81,6 +82,19 @@ class FakeModelStore:
         self.load(version)
         self.champion_version = version
         self.promoted.append(version)
+
+
+class FakePromises:
+    """Promises in memory, by model."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Promise] = {}
+
+    def of(self, model_version: str) -> Promise | None:
+        return self.kept.get(model_version)
+
+    def keep(self, promise: Promise) -> None:
+        self.kept[promise.model_version] = promise
 
 
 class FakeAdvisor:

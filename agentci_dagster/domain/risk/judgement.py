@@ -24,6 +24,7 @@ def assess(
     advice: Advice,
     policy: RiskPolicy,
     model_version: str,
+    fast_lane: str = "",
 ) -> RiskScore:
     """The frozen judgement of a commit from what its model, the guard rules and the advice say."""
     decision = decide_route(scored.probability, diff, advice, policy)
@@ -38,6 +39,7 @@ def assess(
         model_version=model_version,
         features=features,
         contributions=scored.contributions,
+        fast_lane=fast_lane,
     )
 
 

@@ -71,3 +71,5 @@ class RiskScore:
     model_version: str
     features: CommitFeatures
     contributions: tuple[Contribution, ...]
+    fast_lane: str = ""
+    """Where the fast lane ended for this commit, and why there."""
