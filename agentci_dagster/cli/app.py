@@ -21,6 +21,7 @@ from agentci_dagster.cli import (
     rollback,
     run,
     show,
+    simulate,
     status,
     up,
     why,
@@ -53,6 +54,7 @@ app.command("reject")(approve.reject)
 app.command("rollback")(rollback.rollback)
 app.command("down")(down.down)
 app.command("report")(report.report)
+app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
 
 

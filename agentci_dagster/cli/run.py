@@ -32,7 +32,7 @@ def run(
 
     if until not in ASSETS:
         raise UsageError(f"There is no asset {until!r}.", f"choose one of: {', '.join(ASSETS)}")
-    resources, name = _resources_for(repo, config)
+    resources, name = resources_for(repo, config)
     mirror = resources.mirrors.of(name)
     mirror.refresh()
     key = CommitKey(name, mirror.resolve(rev))
@@ -70,7 +70,7 @@ def _report(outcome: DeployOutcome, *, as_json: bool) -> None:
         out.print(Text(f"Next: {explanation.next_step}"))
 
 
-def _resources_for(repo: str, config: str) -> tuple[Resources, str]:
+def resources_for(repo: str, config: str) -> tuple[Resources, str]:
     """Resources that know the repository: its own settings when it is configured, else defaults."""
     from agentci_dagster.cli.wiring import open_resources
     from agentci_dagster.resources import Resources

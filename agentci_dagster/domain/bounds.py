@@ -6,6 +6,26 @@ Approximate intervals for reports are in `trends/figures.py`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share with its counts and exact 95 % interval; all None where nothing was seen."""
+
+    n_hits: int
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, n_hits: int, n: int) -> Share:
+        """The share of `n_hits` among `n`."""
+        if not n:
+            return cls(n_hits, n, None, None, None)
+        low, high = share_bounds(n_hits, n, _CONFIDENCE)
+        return cls(n_hits, n, n_hits / n, low, high)
 
 
 def share_bounds(n_hits: int, n: int, confidence: float) -> tuple[float, float]:
@@ -47,13 +67,22 @@ def at_most(n_hits: int, n: int, share: float) -> float:
         return 1.0
     if share >= 1:
         return 0.0
-    hit, miss = math.log(share), math.log1p(-share)
-    # Each term by itself: a recursion would start from a power that underflows.
-    terms = (
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * hit + (n - k) * miss
-        for k in range(n_hits + 1)
-    )
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    likeliest = min(n_hits, int((n + 1) * share))
+    odds = share / (1 - share)
+    first = math.exp(_log_probability(likeliest, n, share))
+    total = term = first
+    for k in range(likeliest, 0, -1):
+        term *= k / ((n - k + 1) * odds)
+        total += term
+        if term < total * _NEGLIGIBLE:
+            break
+    term = first
+    for k in range(likeliest + 1, n_hits + 1):
+        term *= (n - k + 1) * odds / k
+        total += term
+        if term < total * _NEGLIGIBLE:
+            break
+    return min(1.0, total)
 
 
 def most_misses(n: int, share: float, confidence: float) -> int | None:
@@ -80,4 +109,11 @@ def least_sample(share: float, confidence: float) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(share))
 
 
+def _log_probability(k: int, n: int, share: float) -> float:
+    choices = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return choices + k * math.log(share) + (n - k) * math.log1p(-share)
+
+
 _N_HALVINGS = 60
+_NEGLIGIBLE = 1e-17
+_CONFIDENCE = 0.95

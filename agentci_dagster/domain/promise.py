@@ -20,6 +20,15 @@ Score = Callable[[CommitFeatures], Scored]
 
 
 @dataclass(frozen=True, slots=True)
+class PastScore:
+    """What a model said of a commit that it had not learnt from, and what became of it."""
+
+    repository: str
+    probability: float
+    has_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Promise:
     """Where one model's fast lane ends, with the past commits that speak for it.
 
@@ -100,33 +109,38 @@ def make_promise(
         policy: the share to promise and how sure to be of it.
     """
     later = [row for row in rows if trained_to is None or row.committed_at > trained_to]
-    scored = [_Past(r.key.repository, score(r.features).probability, r.label) for r in later]
-    failing = [past for past in scored if past.label]
+    scores = [
+        PastScore(row.key.repository, score(row.features).probability, bool(row.label))
+        for row in later
+    ]
+    return promise_from(scores, model_version, policy)
+
+
+def promise_from(scores: Sequence[PastScore], model_version: str, policy: RiskPolicy) -> Promise:
+    """The promise that past scores carry, oldest first."""
+    failing = [past for past in scores if past.has_failed]
+    below: float | None = None
+    below_in: dict[str, float] = {}
+    needed = 0
+    if policy.promise:
+        below, below_in = _ends(failing, policy.promise, policy.promise_confidence)
+        needed = least_sample(policy.promise, policy.promise_confidence)
     promise = Promise(
         model_version=model_version,
         share=policy.promise,
         confidence=policy.promise_confidence,
-        fast_below=None,
-        fast_below_in={},
-        n_commits=len(scored),
+        fast_below=below,
+        fast_below_in=below_in,
+        n_commits=len(scores),
         n_failures=len(failing),
         n_missed=0,
         n_fast=0,
-        n_failures_needed=0,
-    )
-    if not policy.promise:
-        return promise
-    below, below_in = _ends(failing, policy.promise, policy.promise_confidence)
-    promise = replace(
-        promise,
-        fast_below=below,
-        fast_below_in=below_in,
-        n_failures_needed=least_sample(policy.promise, policy.promise_confidence),
+        n_failures_needed=needed,
     )
     return replace(
         promise,
         n_missed=sum(_is_fast(past, promise) for past in failing),
-        n_fast=sum(_is_fast(past, promise) for past in scored),
+        n_fast=sum(_is_fast(past, promise) for past in scores),
     )
 
 
@@ -159,15 +173,8 @@ def fast_lane(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Past:
-    repository: str
-    probability: float
-    label: int
-
-
 def _ends(
-    failing: Sequence[_Past], share: float, confidence: float
+    failing: Sequence[PastScore], share: float, confidence: float
 ) -> tuple[float | None, dict[str, float]]:
     """Over all, and lower where a repository has failures enough of its own to ask for it."""
     over_all = threshold_for([past.probability for past in failing], share, confidence)
@@ -183,7 +190,7 @@ def _ends(
     return over_all, lower
 
 
-def _is_fast(past: _Past, promise: Promise) -> bool:
+def _is_fast(past: PastScore, promise: Promise) -> bool:
     below = promise.below(past.repository)
     return below is not None and past.probability < below
 

@@ -30,7 +30,7 @@ class Route(StrEnum):
 
     @property
     def strictness(self) -> int:
-        return list(Route).index(self)
+        return _STRICTNESS[self]
 
     def is_stricter_than(self, other: Route) -> bool:
         return self.strictness > other.strictness
@@ -38,6 +38,9 @@ class Route(StrEnum):
     def at_least(self, other: Route) -> Route:
         """The stricter of the two."""
         return max(self, other, key=lambda route: route.strictness)
+
+
+_STRICTNESS = {route: n for n, route in enumerate(Route)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class RiskPolicy:
     """Whether `fast_below` opens the fast lane before own outcomes carry the promise. False is the
     safer reading: no fast lane by score alone until it is proved here."""
 
+    audit_share: float = 0.05
+    """Share of fast commits that get the full tests as well, after their delivery: what the fast
+    lane misses is measured, not believed."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.fast_below <= self.guarded_from <= self.hold_from <= 1:
             raise ValueError("need 0 <= fast_below <= guarded_from <= hold_from <= 1")
@@ -72,6 +79,8 @@ class RiskPolicy:
             raise ValueError("promise is a fraction below 1; 0 promises nothing")
         if not 0 < self.promise_confidence < 1:
             raise ValueError("promise_confidence lies between 0 and 1")
+        if not 0 <= self.audit_share <= 1:
+            raise ValueError("audit_share is a fraction between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,4 +242,4 @@ def test_a_policys_digest_is_stable_and_tells_policies_apart():
     assert policy_digest(RiskPolicy()) == policy_digest(RiskPolicy())
     assert policy_digest(RiskPolicy()) != policy_digest(RiskPolicy(fast_below=0.2))
     assert policy_digest(RiskPolicy()) != policy_digest(LearningPolicy())
-    assert policy_digest(RiskPolicy(0.1, 0.3, 0.6)) == "9b871d9b10f1"
+    assert policy_digest(RiskPolicy(0.1, 0.3, 0.6)) == "f31e3c2e9863"

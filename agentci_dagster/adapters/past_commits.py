@@ -1,0 +1,200 @@
+"""Past commits to play through a policy: from a repository's history or a table in a Parquet file.
+
+What a policy would have done with them is `domain/simulate.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from agentci_dagster.adapters.model_files import EMBEDDED_PRIOR
+from agentci_dagster.domain.culprits import named_culprits
+from agentci_dagster.domain.errors import UsageError
+from agentci_dagster.domain.features import CommitFeatures
+from agentci_dagster.domain.risk import Advice, LogisticPrior
+from agentci_dagster.domain.routing import RiskPolicy, decide_route
+from agentci_dagster.domain.simulate import PastCommit
+from agentci_dagster.ports import Mirror
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAME = ("commit", "sha", "key")
+_REPOSITORY = ("repository", "project")
+_TIME = ("committed_at", "ts")
+_LABEL = ("label", "y", "has_failed")
+_KNOWN = ("known_at", "first_fix_ts")
+_SCORE = ("probability", "risk", "score")
+
+_USUAL_DELAY = timedelta(days=90)
+"""Where a table does not say when a failure was known: half of them are found by then (see the
+delays of commitguru113 in docs/routing.md)."""
+
+# Names of Kamei et al. (2013) for the measures that the prior reads.
+_KAMEI = {
+    "lines_added": "la",
+    "lines_deleted": "ld",
+    "files": "nf",
+    "directories": "nd",
+    "subsystems": "ns",
+    "developers": "ndev",
+    "age_days": "age",
+    "experience": "exp",
+    "recent_experience": "rexp",
+    "subsystem_experience": "sexp",
+    "is_fix": "fix",
+}
+
+
+def from_history(
+    mirror: Mirror, tip: str, n: int, policy: RiskPolicy, tell: Callable[[int, int], None]
+) -> list[PastCommit]:
+    """The last `n` commits before `tip` that are no merges, scored by the embedded prior, which has
+    learnt from none of them.
+
+    A commit failed when a later one says so in its message; the policy's guard rules ask for what
+    they ask for. `tell` gets how many of how many are read.
+    """
+    shas, _ = mirror.new_commits([tip], [], _WHOLE_HISTORY)
+    commits = [c for sha in shas[-2 * n :] if not (c := mirror.commit(sha)).is_merge][-n:]
+    culprits = named_culprits(commits)
+    prior = _prior()
+    found = []
+    for read, commit in enumerate(commits, 1):
+        diff = mirror.diff(commit.key.sha)
+        found.append(
+            PastCommit(
+                name=commit.key.sha,
+                repository=commit.key.repository,
+                at=commit.committed_at,
+                known_at=culprits.get(commit.key.sha, commit.committed_at),
+                has_failed=commit.key.sha in culprits,
+                probability=prior.score(mirror.features(diff)).probability,
+                asks=decide_route(0.0, diff, Advice(), policy).route,
+            )
+        )
+        tell(read, len(commits))
+    return found
+
+
+def from_table(path: Path) -> list[PastCommit]:
+    """The rows of a Parquet file.
+
+    It needs a time (`committed_at`, or `ts` in seconds), a label (`label`, `y`) and either a score
+    (`probability`, `risk`, `score`) or measures, by the names of CommitFeatures or of Kamei et al.;
+    then the embedded prior scores. Merges are left out.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as Parquet: {error}.", "check --data") from error
+    if "is_merge" in table:
+        table = table[table["is_merge"] == 0]
+    names, repositories = _found(table, _NAME), _found(table, _REPOSITORY)
+    if names:
+        # The same commit in two parts of a table is one commit.
+        table = table.drop_duplicates([repositories, names] if repositories else [names])
+    at = _instants(table, _column(table, _TIME, "a time"))
+    labels = table[_column(table, _LABEL, "a label")].astype(bool)
+    known = _known(table, at)
+    return [
+        PastCommit(
+            name=f"{repository}@{name}",
+            repository=str(repository),
+            at=moment,
+            known_at=known_at,
+            has_failed=bool(label),
+            probability=probability,
+        )
+        for name, repository, moment, known_at, label, probability in zip(
+            table[names] if names else range(len(table)),
+            table[repositories] if repositories else ["data"] * len(table),
+            at,
+            known,
+            labels,
+            _scores(table),
+            strict=True,
+        )
+    ]
+
+
+def _found(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in table), None)
+
+
+def _column(table: pd.DataFrame, names: tuple[str, ...], what: str) -> str:
+    found = _found(table, names)
+    if found is None:
+        raise UsageError(
+            f"The table has no column with {what}.", f"name one of them {' or '.join(names)}"
+        )
+    return found
+
+
+def _instants(table: pd.DataFrame, column: str) -> list[datetime]:
+    values = table[column]
+    if values.dtype.kind == "M":
+        return [moment.astimezone(UTC) for moment in values.dt.to_pydatetime()]
+    return [datetime.fromtimestamp(float(seconds), UTC) for seconds in values]
+
+
+def _known(table: pd.DataFrame, at: list[datetime]) -> list[datetime]:
+    column = _found(table, _KNOWN)
+    if column is None:
+        return [moment + _USUAL_DELAY for moment in at]
+    is_told = table[column].notna().to_numpy()
+    told = iter(_instants(table[is_told], column))
+    return [
+        next(told) if has else moment + _USUAL_DELAY
+        for has, moment in zip(is_told, at, strict=True)
+    ]
+
+
+def _scores(table: pd.DataFrame) -> list[float]:
+    column = _found(table, _SCORE)
+    if column is not None:
+        return [float(score) for score in table[column]]
+    measured = [name for name in CommitFeatures.__dataclass_fields__ if name in table]
+    kamei = [name for name in _KAMEI.values() if name in table]
+    if not measured and not kamei:
+        raise UsageError(
+            "The table has neither scores nor measures of its commits.",
+            f"name a column of scores {' or '.join(_SCORE)}",
+        )
+    prior = _prior()
+    rows = table[measured or kamei + [name for name in ("lt", "ent") if name in table]]
+    read = _features if measured else _features_of_kamei
+    records = cast("list[dict[str, Any]]", rows.to_dict("records"))
+    return [prior.score(read(row)).probability for row in records]
+
+
+def _features(row: Mapping[str, Any]) -> CommitFeatures:
+    fields = CommitFeatures.__dataclass_fields__
+    known = {name: row[name] for name in row if not math.isnan(row[name])}
+    optional = dict.fromkeys(("lines_before", "developers", "age_days"))
+    return CommitFeatures(**{**dict.fromkeys(fields, 0.0), **optional, **known})
+
+
+def _features_of_kamei(row: Mapping[str, Any]) -> CommitFeatures:
+    """The lines before are a sum over the touched files there, and the entropy is in bits."""
+    found = {name: row[short] for name, short in _KAMEI.items() if short in row}
+    files = row.get("nf", 0)
+    if "lt" in row and files:
+        found["lines_before"] = row["lt"] / files
+    if "ent" in row and files > 1:
+        found["entropy"] = min(1.0, max(0.0, row["ent"] / math.log2(files)))
+    return _features(found)
+
+
+def _prior() -> LogisticPrior:
+    return LogisticPrior(json.loads(EMBEDDED_PRIOR.read_text(encoding="utf-8")))
+
+
+_WHOLE_HISTORY = 10**9
