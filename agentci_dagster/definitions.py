@@ -22,12 +22,14 @@ from agentci_dagster.assets import (  # noqa: E402
     outcome,
     promise,
     risk,
+    savings,
     trends,
 )
 from agentci_dagster.gates import GATES  # noqa: E402
 from agentci_dagster.io_manager import ValueIOManager, stored_values  # noqa: E402
 from agentci_dagster.resources import Resources  # noqa: E402
 from agentci_dagster.sensors.approvals import continue_approved  # noqa: E402
+from agentci_dagster.sensors.audits import audit_fast_commits  # noqa: E402
 from agentci_dagster.sensors.commits import commit_sensor  # noqa: E402
 from agentci_dagster.sensors.learning import retrain  # noqa: E402
 from agentci_dagster.sensors.reconcile import reconcile  # noqa: E402
@@ -41,6 +43,7 @@ ASSETS: tuple[dg.AssetsDefinition | dg.AssetSpec, ...] = (
     risk.risk_score,
     generated_tests.generated_tests,
     generated_tests.test_report,
+    generated_tests.audit_report,
     image.image,
     deployment.deployment,
     health.health_report,
@@ -52,6 +55,7 @@ ASSETS: tuple[dg.AssetsDefinition | dg.AssetSpec, ...] = (
     promise.routing_thresholds,
     trends.delivery_metrics,
     trends.failure_trends,
+    savings.savings,
 )
 
 
@@ -69,6 +73,7 @@ def build(settings: Settings) -> dg.Definitions:
         jobs=[
             jobs.deliver_commit,
             jobs.analyse_commit,
+            jobs.audit_commit,
             jobs.learn_from_outcomes,
             jobs.refresh_trends,
         ],
@@ -85,6 +90,7 @@ def build(settings: Settings) -> dg.Definitions:
             settle_failed_runs,
             reconcile,
             continue_approved,
+            audit_fast_commits,
             retrain,
             retire_old_commits,
         ],

@@ -21,7 +21,7 @@ LEARNING_ASSETS = (
     "champion_promotion",
     "routing_thresholds",
 )
-TREND_ASSETS = ("delivery_metrics", "failure_trends")
+TREND_ASSETS = ("delivery_metrics", "failure_trends", "savings")
 
 EVERY_LOOP_S = 2
 """Interval of the sensors that are asked in every loop of the daemon. The loop takes 5 s; with an
@@ -44,6 +44,15 @@ analyse_commit = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Reads and scores a commit, deploys nothing. The job for backfills over history.",
     tags={"dagster/max_runtime": _MAX_RUNTIME_S},
+)
+
+audit_commit = dg.define_asset_job(
+    "audit_commit",
+    selection=dg.AssetSelection.assets("audit_report"),
+    executor_def=dg.in_process_executor,
+    description="Runs all tests on a delivered fast commit, to measure what the fast lane misses.",
+    # Behind every delivery that waits.
+    tags={"dagster/max_runtime": _MAX_RUNTIME_S, "dagster/priority": "-1"},
 )
 
 learn_from_outcomes = dg.define_asset_job(

@@ -16,11 +16,24 @@ from agentci_dagster.domain.image import Image
 from agentci_dagster.domain.outcome import DeployOutcome, Known, conclude
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.rollout import Deployment
-from agentci_dagster.domain.selection import TestReport
+from agentci_dagster.domain.savings import Audit
+from agentci_dagster.domain.selection import TestReport, TestVerdict
 from agentci_dagster.ports import AssetValues, EventLog, RolloutJournal
 
 APPROVAL = "approval"
 """Kind of the ledger event in which a person approves or rejects one commit."""
+
+
+AUDIT = "audit"
+"""Kind of the ledger event that says what all tests said of a delivered fast commit."""
+
+
+def audits(log: EventLog) -> tuple[Audit, ...]:
+    """The audits that the ledger holds, in the order of writing."""
+    return tuple(
+        Audit(CommitKey(event.repository, event.sha), TestVerdict(event.body["verdict"]))
+        for event in log.events(kind=AUDIT)
+    )
 
 
 @dataclass(frozen=True, slots=True)

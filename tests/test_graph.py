@@ -18,6 +18,7 @@ EDGES = {
     "deployment": {"commit_diff", "risk_score", "image"},
     "health_report": {"deployment"},
     "deploy_outcome": {"health_report"},
+    "audit_report": {"commit_diff", "deploy_outcome"},
     "training_set": {"deploy_outcome"},
     "candidate_model": {"training_set"},
     "model_evaluation": {"training_set", "candidate_model"},
@@ -25,6 +26,7 @@ EDGES = {
     "routing_thresholds": {"training_set", "champion_promotion"},
     "delivery_metrics": {"deploy_outcome"},
     "failure_trends": {"deploy_outcome"},
+    "savings": {"deploy_outcome", "audit_report"},
 }
 GATES = {
     ("risk_score", "risk_is_accepted"): True,
@@ -49,7 +51,7 @@ LEARNING = {
     "champion_promotion",
     "routing_thresholds",
 }
-TRENDS = {"delivery_metrics", "failure_trends"}
+TRENDS = {"delivery_metrics", "failure_trends", "savings"}
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +83,8 @@ def test_every_per_commit_asset_and_no_other_is_partitioned_by_commit(
         if graph.get(key).partitions_def is not None
     }
 
-    assert partitioned == PER_COMMIT
-    names = {graph.get(dg.AssetKey(name)).partitions_def.name for name in PER_COMMIT}
+    assert partitioned == PER_COMMIT | {"audit_report"}
+    names = {graph.get(dg.AssetKey(name)).partitions_def.name for name in partitioned}
     assert names == {"agentci_commits"}
 
 
@@ -110,12 +112,19 @@ def test_jobs_run_these_assets_in_one_process(definitions: dg.Definitions) -> No
             key.to_user_string()
             for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys
         }
-        for name in ("deliver_commit", "analyse_commit", "learn_from_outcomes", "refresh_trends")
+        for name in (
+            "deliver_commit",
+            "analyse_commit",
+            "audit_commit",
+            "learn_from_outcomes",
+            "refresh_trends",
+        )
     }
 
     assert jobs == {
         "deliver_commit": PER_COMMIT,
         "analyse_commit": {"commit_diff", "risk_score"},
+        "audit_commit": {"audit_report"},
         "learn_from_outcomes": LEARNING | TRENDS,
         "refresh_trends": TRENDS,
     }
@@ -133,6 +142,7 @@ def test_each_repository_has_a_sensor_and_all_sensors_run(definitions: dg.Defini
         "settle_failed_runs",
         "reconcile",
         "continue_approved",
+        "audit_fast_commits",
         "retrain",
         "retire_old_commits",
     }

@@ -1,4 +1,6 @@
-"""`generated_tests` and `test_report`: what the test agent writes and what all tests say."""
+"""`generated_tests`, `test_report` and `audit_report`: what the test agent writes, what the tests
+say, and what all of them say of some fast commits after their delivery.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +10,7 @@ import dagster as dg
 
 from agentci_dagster.domain.diff import CommitDiff, CommitKey
 from agentci_dagster.domain.errors import GitError
-from agentci_dagster.domain.generated_tests import GeneratedTests
+from agentci_dagster.domain.generated_tests import Candidate, GeneratedTests
 from agentci_dagster.domain.generated_tests.need import nothing_to_write
 from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
@@ -20,6 +22,7 @@ from agentci_dagster.domain.selection import (
     TestRun,
     TestVerdict,
     Versions,
+    all_tests,
     blame_for_trouble,
     choose_tests,
     judge,
@@ -29,9 +32,17 @@ from agentci_dagster.domain.selection import (
     set_old_aside,
     suspects,
 )
-from agentci_dagster.journeys import Journeys
+from agentci_dagster.journeys import AUDIT, Journeys
 from agentci_dagster.partitions import commit_asset, key_of
-from agentci_dagster.ports import Mirror, Mirrors, TestBench, TestWriter
+from agentci_dagster.ports import (
+    Clock,
+    EventLog,
+    LedgerEvent,
+    Mirror,
+    Mirrors,
+    TestBench,
+    TestWriter,
+)
 from agentci_dagster.settings import Catalogue
 
 _CONFIGURATION = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
@@ -102,14 +113,14 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
     asked = open_findings(before.report) if rules.withhold_on_findings else ()
     run = None
     if plan.mode is not SelectionMode.NONE or generated_tests.kept:
-        with test_bench.checkout(commit_diff.key) as checkout:
-            run = test_bench.run(checkout, plan, (*generated_tests.kept, *asked), limit)
-        earlier = _on_version_before(before.base, suspects(run), test_bench, limit)
-        run = set_gaps_aside(
-            run, earlier, before.report, _versions(commit_diff, sources, mirror, before)
-        )
-        run = (
-            set_old_aside(run, earlier, before.report, is_first=before.is_first) if earlier else run
+        run = _run(
+            commit_diff,
+            plan,
+            (*generated_tests.kept, *asked),
+            before,
+            _versions(commit_diff, sources, mirror, before),
+            test_bench,
+            limit,
         )
         run = keep_open_findings(run, asked, before.report)
         if run.is_suspect and not run.failures:
@@ -122,6 +133,52 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
 
 
 test_report.__test__ = False  # type: ignore[attr-defined]  # an asset, not a test of pytest's
+
+
+@commit_asset(group_name="test_agent", kinds={"pytest"}, deps=["deploy_outcome"])
+def audit_report(
+    context: dg.AssetExecutionContext,
+    commit_diff: CommitDiff,
+    mirrors: dg.ResourceParam[Mirrors],
+    test_bench: dg.ResourceParam[TestBench],
+    catalogue: dg.ResourceParam[Catalogue],
+    log: dg.ResourceParam[EventLog],
+    clock: dg.ResourceParam[Clock],
+) -> dg.MaterializeResult[TestReport]:
+    """What all tests say of a delivered fast commit; it changes nothing but the scorecard."""
+    key = key_of(context)
+    mirror = mirrors.of(key.repository)
+    limit = timedelta(seconds=catalogue.tests(key.repository).timeout_s)
+    files, sources = _tree(mirror, key.sha)
+    plan = all_tests(files, "All tests: the audit sample.")
+    parents = commit_diff.commit.parents
+    before = Before(None, CommitKey(key.repository, parents[0]) if parents else None)
+    known = _versions(commit_diff, sources, mirror, before)
+    run = _run(commit_diff, plan, (), before, known, test_bench, limit)
+    report = judge(commit_diff, plan, run)
+    body = {"verdict": report.verdict.value, "summary": report.summary, "seconds": report.seconds}
+    event = LedgerEvent(f"{AUDIT}/{key}", AUDIT, clock.now(), key.repository, key.sha, body)
+    log.append(event)
+    return dg.MaterializeResult(value=report, metadata=_told(report))
+
+
+def _run(
+    diff: CommitDiff,
+    plan: TestPlan,
+    extra: Sequence[Candidate],
+    before: Before,
+    versions: Versions,
+    bench: TestBench,
+    limit: timedelta,
+) -> TestRun:
+    """The planned tests, without what the commit found failing or lacking already."""
+    with bench.checkout(diff.key) as checkout:
+        run = bench.run(checkout, plan, extra, limit)
+    earlier = _on_version_before(before.base, suspects(run), bench, limit)
+    run = set_gaps_aside(run, earlier, before.report, versions)
+    if earlier is None:
+        return run
+    return set_old_aside(run, earlier, before.report, is_first=before.is_first)
 
 
 def _standing(diff: CommitDiff, mirror: Mirror, journeys: Journeys) -> Before:

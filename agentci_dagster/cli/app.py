@@ -20,6 +20,7 @@ from agentci_dagster.cli import (
     report,
     rollback,
     run,
+    scorecard,
     show,
     simulate,
     status,
@@ -54,6 +55,7 @@ app.command("reject")(approve.reject)
 app.command("rollback")(rollback.rollback)
 app.command("down")(down.down)
 app.command("report")(report.report)
+app.command("scorecard")(scorecard.scorecard)
 app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
 

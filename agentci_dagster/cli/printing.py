@@ -13,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agentci_dagster.domain.bounds import Share
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ConfigOption = Annotated[
     str, typer.Option("--config", help="The agentci.toml to use.", metavar="FILE")
@@ -49,6 +51,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console().print(table)
+
+
+def share_in_words(share: Share) -> str:
+    """A share with its interval and counts."""
+    if share.value is None or share.low is None or share.high is None:
+        return "no data"
+    counts = f"{share.n_hits:,} of {share.n:,}"
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%}; {counts})"
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -21,6 +21,7 @@ PER_COMMIT = (
     "deployment",
     "health_report",
     "deploy_outcome",
+    "audit_report",
 )
 SHARED = (
     "training_set",
@@ -30,6 +31,7 @@ SHARED = (
     "routing_thresholds",
     "delivery_metrics",
     "failure_trends",
+    "savings",
 )
 
 

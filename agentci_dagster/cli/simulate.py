@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentci_dagster.cli.printing import ConfigOption, JsonFlag, console, print_json, print_table
+from agentci_dagster.cli.printing import (
+    ConfigOption,
+    JsonFlag,
+    console,
+    print_json,
+    print_table,
+    share_in_words,
+)
 from agentci_dagster.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentci_dagster.domain.bounds import Share
     from agentci_dagster.domain.routing import RiskPolicy
     from agentci_dagster.domain.simulate import PastCommit, Replay
 
@@ -110,13 +116,6 @@ def _show(played: dict[str, Replay]) -> None:
         console().print("No commit is known to have failed: nothing to say of what is missed.")
 
 
-def _share(share: Share) -> str:
-    if share.value is None or share.low is None or share.high is None:
-        return "no data"
-    counts = f"{share.n_hits:,} of {share.n:,}"
-    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%}; {counts})"
-
-
 def _minutes(seconds: float | None) -> str:
     return "none waited" if seconds is None else f"{seconds / 60:.1f} min"
 
@@ -125,8 +124,8 @@ _LINES: dict[str, Callable[[Replay], str]] = {
     "commits": lambda r: f"{r.n_commits:,}",
     "failed": lambda r: f"{r.n_failures:,}",
     "nothing that ships": lambda r: f"{r.n_skipped:,}",
-    "fast lane": lambda r: _share(r.fast),
-    "failing commits with the full pipeline": lambda r: _share(r.caught),
+    "fast lane": lambda r: share_in_words(r.fast),
+    "failing commits with the full pipeline": lambda r: share_in_words(r.caught),
     "the same, worst tenth of repositories": lambda r: (
         "no data" if r.worst_tenth_caught is None else f"{r.worst_tenth_caught:.1%}"
     ),

@@ -14,6 +14,7 @@ from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.generated_tests import Candidate, Finding, Funnel, GeneratedTests
 from agentci_dagster.domain.risk import Advice, RiskBand, RiskScore
 from agentci_dagster.domain.routing import Route
+from agentci_dagster.domain.savings import Audit
 from agentci_dagster.domain.selection import (
     Isolation,
     SelectionMode,
@@ -21,6 +22,7 @@ from agentci_dagster.domain.selection import (
     TestRun,
     TestVerdict,
 )
+from agentci_dagster.journeys import audits
 from agentci_dagster.settings import Catalogue, parse_settings
 from tests.builders import features
 from tests.fakes.test_bench import NOTHING, PASSING
@@ -254,3 +256,52 @@ def test_finding_withholds_when_the_settings_say_so(
 
     assert metadata(made)["verdict"] == verdict
     assert ("mean([])" in metadata(made)["failures"]) is withholds
+
+
+def audited(world: House, commit: CommitKey) -> Any:
+    return stage.audit_report(
+        world.context(commit),
+        world.mirror.diff(commit.sha),
+        mirrors=world.mirrors,
+        test_bench=world.test_bench,
+        catalogue=world.catalogue,
+        log=world.ledger,
+        clock=world.clock,
+    )
+
+
+def test_an_audit_runs_all_tests_and_is_remembered(world: House) -> None:
+    commit = world.push()
+
+    value = audited(world, commit)
+
+    ((key, plan, extra),) = world.test_bench.asked
+    assert (key, plan.mode, plan.test_files, extra) == (
+        commit, SelectionMode.ALL, ("test_cart.py",), (),
+    )  # fmt: skip
+    assert value.value.verdict is TestVerdict.PASSED
+    (event,) = world.ledger.events(kind="audit")
+    assert (event.id, event.body["verdict"]) == (f"audit/{commit}", "passed")
+    assert audits(world.ledger) == (Audit(commit, TestVerdict.PASSED),)
+
+
+def test_an_audit_twice_is_one_event(world: House) -> None:
+    commit = world.push()
+
+    audited(world, commit)
+    audited(world, commit)
+
+    assert len(world.ledger.events(kind="audit")) == 1
+
+
+def test_an_audit_does_not_blame_the_commit_for_what_failed_before(world: House) -> None:
+    commit = world.push()
+    failure = TestFailure("test_cart.py::test_total", "E   assert 1 == 2")
+    before = CommitKey(commit.repository, world.mirror.commit(commit.sha).parents[0])
+    failing = replace(PASSING, n_failed=1, failures=(failure,))
+    world.test_bench.runs = {commit: failing, before: failing}
+
+    assert audited(world, commit).value.verdict is TestVerdict.PASSED
+
+    world.test_bench.runs = {commit: failing}
+    assert audited(world, commit).value.verdict is TestVerdict.FAILED

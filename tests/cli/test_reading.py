@@ -141,7 +141,7 @@ def test_commit_that_is_on_its_way_has_no_why_yet(home: Home) -> None:
 
 
 def test_assets_of_show_are_those_of_the_graph() -> None:
-    assert PER_COMMIT == COMMIT_ASSETS
+    assert (*COMMIT_ASSETS, "audit_report") == PER_COMMIT
     assert SHARED == LEARNING_ASSETS + TREND_ASSETS
 
 

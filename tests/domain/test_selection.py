@@ -20,6 +20,7 @@ from agentci_dagster.domain.selection import (
     TestRun,
     TestVerdict,
     Versions,
+    all_tests,
     blame_for_trouble,
     choose_tests,
     dependents,
@@ -667,3 +668,16 @@ def test_trouble_is_the_commits_failure_where_the_version_before_ends():
     assert blamed.verdict is TestVerdict.FAILED
     assert blamed.failures[0].message == "no end; on the version before they ended in 1 s."
     assert shared.verdict is TestVerdict.INCONCLUSIVE
+
+
+def test_an_audit_asks_for_every_test():
+    asked = all_tests(FILES, "why")
+
+    assert (asked.mode, asked.reasons) == (SelectionMode.ALL, ("why",))
+    assert asked.test_files == ("tests/test_cart.py", "tests/test_mail.py", "tests/test_web.py")
+
+
+def test_an_audit_of_a_repository_without_tests_says_so():
+    asked = all_tests(("README.md",), "why")
+
+    assert asked.reasons == ("The repository has no tests that pytest can run.",)

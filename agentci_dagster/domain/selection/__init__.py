@@ -13,7 +13,12 @@ from agentci_dagster.domain.selection.before import (
     set_old_aside,
     suspects,
 )
-from agentci_dagster.domain.selection.choosing import SelectionPolicy, choose_tests, is_test_file
+from agentci_dagster.domain.selection.choosing import (
+    SelectionPolicy,
+    all_tests,
+    choose_tests,
+    is_test_file,
+)
 from agentci_dagster.domain.selection.import_graph import dependents, module_name
 from agentci_dagster.domain.selection.judging import diff_coverage, judge
 from agentci_dagster.domain.selection.values import (
@@ -45,6 +50,7 @@ __all__ = [
     "TestRun",
     "TestVerdict",
     "Versions",
+    "all_tests",
     "blame_for_trouble",
     "choose_tests",
     "dependents",

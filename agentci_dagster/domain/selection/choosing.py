@@ -117,6 +117,12 @@ def _is_known(path: str, patterns: Collection[str]) -> bool:
     return path.endswith(".py") and any(fnmatchcase(n, p) for n in names for p in patterns)
 
 
+def all_tests(files: Sequence[str], why: str) -> TestPlan:
+    """Every test file of the tree, whatever has changed."""
+    known = tuple(path for path in files if is_test_file(path))
+    return _plan(SelectionMode.ALL, known, (why if known else _no_tests(files),), known)
+
+
 def _no_tests(files: Sequence[str]) -> str:
     """What there is instead of tests that pytest can run."""
     code = [path for path in files if classify_path(path) is FileKind.TEST]
