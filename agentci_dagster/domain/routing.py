@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -147,12 +148,25 @@ _GUARDED_KINDS = {
 }
 
 
-def _ships_nothing(diff: CommitDiff) -> bool:
-    """Documents only, or no file at all.
+# Words in the path of what lets people in: a wrong change there shows in no health check.
+_AUTHENTICATION = frozenset(
+    (
+        *("auth", "auth2", "authn", "authz", "authenticate", "authentication", "authenticator"),
+        *("authorization", "authorizer", "oauth", "oauth2", "oidc", "saml", "sso", "jwt"),
+        *("login", "logins", "logout", "signin", "signup", "password", "passwords", "passwd"),
+        *("credential", "credentials", "permission", "permissions", "acl", "rbac", "csrf"),
+    )
+)
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_WITHOUT_EFFECT = (FileKind.DOCS, FileKind.TEST)
 
-    Never when the diff was capped or odd, or a merge hides what came in.
+
+def _ships_nothing(diff: CommitDiff) -> bool:
+    """Documents only, or no file at all: then the tree is that of the version before.
+
+    Never when the diff was capped or odd, or a merge brings files in.
     """
-    if diff.is_capped or diff.notes or diff.commit.is_merge:
+    if diff.is_capped or diff.notes or (diff.commit.is_merge and diff.files):
         return False
     return all(
         change.kind is FileKind.DOCS
@@ -179,11 +193,15 @@ def _guard_rules(diff: CommitDiff, advice: Advice, policy: RiskPolicy) -> Iterat
         if changes:
             more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
             yield _GuardRule(Route.GUARDED, f"{why} ({_shown(changes[0].path)}{more})")
+    doors = [f.path for f in diff.files if f.kind not in _WITHOUT_EFFECT and _lets_in(f)]
+    if doors:
+        more = f" and {len(doors) - 1} more" if len(doors) > 1 else ""
+        yield _GuardRule(Route.GUARDED, f"changes authentication ({_shown(doors[0])}{more})")
     if diff.is_capped:
         yield _GuardRule(Route.GUARDED, "is larger than was read")
     if diff.notes:
         yield _GuardRule(Route.STANDARD, f"is odd ({_shown(diff.notes[0])})")
-    if diff.commit.is_merge:
+    if diff.commit.is_merge and not _ships_nothing(diff):
         yield _GuardRule(Route.STANDARD, f"merges {len(diff.commit.parents)} lines of history")
     if not diff.commit.parents and not _ships_nothing(diff):
         yield _GuardRule(Route.STANDARD, "is the first commit, with nothing to compare with")
@@ -191,6 +209,11 @@ def _guard_rules(diff: CommitDiff, advice: Advice, policy: RiskPolicy) -> Iterat
     if wish is Route.HOLD and not policy.advice_may_hold:
         wish = Route.GUARDED
     yield _GuardRule(wish, f"the language model asks for more care ({_shown(advice.source)})")
+
+
+def _lets_in(change: FileChange) -> bool:
+    paths = f"{change.path}/{change.old_path or ''}"
+    return not _AUTHENTICATION.isdisjoint(word.lower() for word in _WORD.findall(paths))
 
 
 def _shown(text: str) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agentci_dagster.domain.diff import CommitDiff, FileKind, FileStatus
 from agentci_dagster.domain.learning import LearningPolicy
+from agentci_dagster.domain.promise import Promise, fast_lane
 from agentci_dagster.domain.risk import Advice
 from agentci_dagster.domain.routing import (
     RiskPolicy,
@@ -143,6 +144,55 @@ def test_a_merge_is_at_least_standard_even_with_documents_only():
     assert decide_route(0.01, merge, Advice(), POLICY).route is Route.STANDARD
 
 
+def test_a_merge_that_changes_nothing_is_skipped():
+    merge = CommitDiff(commit=commit(LATER, parents=(sha(1), sha(2))), files=())
+
+    decision = decide_route(0.5, merge, Advice(), POLICY)
+
+    assert (decision.route, decision.guard_rules) == (Route.SKIP, ())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "shop/auth.py",
+        "src/OAuth2Client.ts",
+        "app/LoginController.rb",
+        "auth/rules.bin",
+        "users/JWT.go",
+    ],
+)
+def test_what_lets_people_in_is_guarded(path):
+    decision = decide_route(0.01, diff(change(FileKind.SOURCE, path), n=LATER), Advice(), POLICY)
+
+    assert decision.route is Route.GUARDED
+    assert decision.guard_rules == (f"changes authentication ({path}): at least guarded",)
+
+
+@pytest.mark.parametrize(
+    "path", ["shop/author.py", "shop/authority.py", "docs/tokens.py", "oauthor.py"]
+)
+def test_words_that_only_look_alike_are_not(path):
+    assert routed(change(FileKind.SOURCE, path)) is Route.FAST
+
+
+def test_tests_and_documents_about_authentication_are_not_guarded():
+    files = change(FileKind.TEST, "tests/test_login.py"), change(FileKind.DOCS, "docs/login.md")
+
+    assert routed(*files) is Route.FAST
+
+
+def test_authentication_that_is_moved_away_is_guarded():
+    moved = change(
+        FileKind.SOURCE, "shop/a.py", old_path="shop/login.py", status=FileStatus.RENAMED
+    )
+    more = change(FileKind.SOURCE, "shop/password.py")
+
+    (rule,) = decide_route(0.01, diff(moved, more, n=LATER), Advice(), POLICY).guard_rules
+
+    assert rule == "changes authentication (shop/a.py and 1 more): at least guarded"
+
+
 def test_the_first_commit_is_at_least_standard():
     first = diff(change(FileKind.SOURCE), n=1)
 
@@ -208,6 +258,41 @@ def test_advice_never_makes_a_route_laxer(probability, files, advice, is_capped)
     with_advice = decide_route(probability, change_set, advice, POLICY).route
 
     assert not without.is_stricter_than(with_advice)
+
+
+@untimed
+@given(
+    probability=st.floats(0, 1), files=FILES, more=FILES, advice=ADVICE, is_merge=st.booleans(),
+    is_capped=st.booleans(), notes=st.lists(st.text(max_size=20), max_size=2).map(tuple),
+)  # fmt: skip
+def test_nothing_that_is_added_makes_a_route_laxer(
+    probability, files, more, advice, is_merge, is_capped, notes
+):
+    made = commit(LATER, parents=(sha(1), sha(2)) if is_merge else (sha(1),))
+    less = CommitDiff(commit=made, files=tuple(files))
+    whole = CommitDiff(commit=made, files=(*files, *more), is_capped=is_capped, notes=notes)
+
+    before = decide_route(probability, less, Advice(), POLICY).route
+
+    assert not before.is_stricter_than(decide_route(probability, whole, advice, POLICY).route)
+
+
+@untimed
+@given(
+    probability=st.floats(0, 1), files=FILES, advice=ADVICE, fast=st.floats(0, 0.3),
+    promised=st.none() | st.floats(0, 1),
+)  # fmt: skip
+def test_guard_rules_hold_wherever_the_fast_lane_ends(probability, files, advice, fast, promised):
+    policy = replace(POLICY, fast_below=fast)
+    change_set = CommitDiff(commit=commit(LATER), files=tuple(files))
+    promise = Promise("m", policy.promise, policy.promise_confidence, promised, {}, 9, 9, 0, 0, 9)
+
+    lane = fast_lane(policy, promise, "m", "shop").policy
+    with_lane = decide_route(probability, change_set, advice, lane).route
+
+    # At a score that decides nothing, what is left is what the guard rules and the advice ask for.
+    asked = decide_route(0.0, change_set, advice, POLICY).route
+    assert not asked.is_stricter_than(with_lane)
 
 
 @untimed
