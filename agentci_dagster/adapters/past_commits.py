@@ -32,8 +32,8 @@ _KNOWN = ("known_at", "first_fix_ts")
 _SCORE = ("probability", "risk", "score")
 
 _USUAL_DELAY = timedelta(days=90)
-"""Where a table does not say when a failure was known: half of them are found by then (see the
-delays of commitguru113 in docs/routing.md)."""
+"""Where a table does not say when a failure was known: half of those of the public table
+commitguru113 are fixed by then."""
 
 # Names of Kamei et al. (2013) for the measures that the prior reads.
 _KAMEI = {

@@ -117,7 +117,8 @@ def test_every_commit_gets_its_own_true_verdict(risks, data):
 
     assert sorted(v.name for v in search.verdicts) == sorted(names(batch))
     assert {v.name for v in search.verdicts if not v.has_passed} == guilty
-    assert n_runs <= 2 * len(batch)
+    # A failed run leaves fewer suspects, a passed one gives verdicts.
+    assert n_runs <= len(batch) * (1 + len(guilty))
 
 
 def test_a_batch_of_the_innocent_takes_one_run():
