@@ -267,3 +267,49 @@ def test_contract_of_writers(kind, shop):
     assert written.kept == written.findings == ()
     assert written.funnel.n_kept == len(written.kept)
     assert written.note
+
+
+def test_crash_that_depends_on_earlier_calls_is_no_finding(shop):
+    source = (
+        "_seen = []\n\n\ndef weight(n: int) -> float:\n    _seen.append(n)\n"
+        "    return n / (20 - len(_seen))\n"
+    )
+
+    written, _, _ = write_for(shop, source)
+
+    assert written.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"shop/old.py": AVERAGE}, {"shop/old.py": "", "shop/new.py": AVERAGE}),
+        ({"shop/old.py": AVERAGE}, {"shop/old.py": AVERAGE.replace("average_rating", "mean")}),
+        (
+            {
+                "shop/util.py": "def old(n: int) -> int:\n    return n\n",
+                "shop/new.py": "from shop.util import old\n\n\ndef ratio(xs: list[int]) -> float:\n"
+                "    return old(sum(xs)) / len(xs)\n",
+            },
+            {
+                "shop/util.py": "def new(n: int) -> int:\n    return n\n",
+                "shop/new.py": "from shop.util import new\n\n\ndef ratio(xs: list[int]) -> float:\n"
+                "    return new(sum(xs)) / len(xs)\n",
+            },
+        ),
+    ],
+    ids=["moved", "renamed", "with a parent that cannot be loaded beside it"],
+)
+def test_crash_that_the_version_before_has_too_is_no_finding(shop, before, after):
+    written, _, _ = write(shop, START | before, START | before | after)
+
+    assert written.findings == ()
+    assert "are no news" in written.note
+
+
+def test_look_up_in_a_literal_is_the_callers_business(shop):
+    source = 'def lookup(name: str) -> int:\n    return {"a": 1, "b": 2}[name]\n'
+
+    written, _, _ = write_for(shop, source)
+
+    assert written.findings == ()

@@ -61,6 +61,9 @@ class TooLong(BaseException):
 # ---------------------------------------------------------------- values as source text
 
 
+LOOKED_UP = (ast.Name, ast.Attribute, ast.Dict, ast.List, ast.Tuple, ast.Call)
+
+
 class NoSource(Exception):
     """A value that cannot be written down."""
 
@@ -942,7 +945,7 @@ class Search:
         for node in ast.walk(self.function.tree):
             if isinstance(node, ast.Subscript) and node.lineno <= line <= (node.end_lineno or line):
                 inner = {n.id for n in ast.walk(node.slice) if isinstance(n, ast.Name)}
-                if inner & names and isinstance(node.value, (ast.Name, ast.Attribute)):
+                if inner & names and isinstance(node.value, LOOKED_UP):
                     return True
         return False
 

@@ -7,7 +7,9 @@ Which functions and how a test reads belong to `domain/generated_tests`; the cal
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import shutil
 import time
 import uuid
@@ -19,10 +21,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentci_dagster.adapters.project_files import read_inside
-from agentci_dagster.adapters.pytest_runner import PytestBench, read_report
+from agentci_dagster.adapters.pytest_runner import PytestBench, Session, read_report
 from agentci_dagster.adapters.sandbox import Limits, SandboxResult
 from agentci_dagster.adapters.test_writers import _probe
-from agentci_dagster.domain.diff import CommitDiff, FileKind
+from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileKind
+from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.generated_tests import (
     Candidate,
     Case,
@@ -43,6 +46,7 @@ from agentci_dagster.ports import Checkout, Mirrors
 _WRITER = "offline"
 _N_RUNS = 5
 """A test that gives chance one in three to fail passes five times in 13 % of the cases."""
+_N_CONFIRMED = 2
 _MAX_TARGETS = 40
 _MAX_TEST_FILES = 400
 _MAX_ANSWER_BYTES = 8 << 20
@@ -97,7 +101,9 @@ class OfflineTestWriter:
         left_s = max(10.0, budget.total_seconds())
         passed, stable = self._judge(checkout, proposed, left_s)
         kept = tuple(_candidate(a) for a in stable)
-        findings = tuple(_finding(a.target, a.crash) for a in answers if a.crash)
+        crashes = [a for a in answers if a.crash]
+        findings = self._confirmed(checkout, diff, crashes, left_s)
+        n_doubtful = len(crashes) - len(findings)
         n_left = len(targets.chosen) - len(chosen)
         return GeneratedTests(
             kept=kept,
@@ -112,7 +118,7 @@ class OfflineTestWriter:
             targets=tuple(t.name for t in chosen),
             isolation=isolation,
             seconds=time.monotonic() - started,
-            note=_note(kept, findings, answers, targets, n_left, trouble),
+            note=_note(kept, findings, answers, targets, n_left, n_doubtful, trouble),
         )
 
     def _targets(self, checkout: Checkout, diff: CommitDiff) -> Targets:
@@ -184,6 +190,67 @@ class OfflineTestWriter:
         names = self._mirrors.of(checkout.key.repository).files(checkout.key.sha)
         return [str(checkout.folder / n) for n in names if is_test_file(n)][:_MAX_TEST_FILES]
 
+    def _confirmed(
+        self, checkout: Checkout, diff: CommitDiff, crashes: Sequence[_Answer], left_s: float
+    ) -> tuple[Finding, ...]:
+        """The crashes that come again in fresh processes and that the version before has not."""
+        moved = self._moved(checkout, diff, [a.target for a in crashes])
+        found = [
+            _finding(a.target, a.crash) for a in crashes if a.crash and a.target.name not in moved
+        ]
+        if not found:
+            return ()
+        deadline = time.monotonic() + left_s
+        for seed in range(1, _N_CONFIRMED + 1):
+            ends = self._end_in_crashes(checkout, found, seed, deadline)
+            found = [f for f, end in zip(found, ends, strict=True) if end]
+        if not found or not diff.commit.parents:
+            return tuple(found)
+        try:
+            with self._bench.checkout(
+                CommitKey(diff.key.repository, diff.commit.parents[0])
+            ) as before:
+                old = self._end_in_crashes(before, found, 1, time.monotonic() + left_s)
+        except GitError:
+            # A shallow clone has no version before.
+            return tuple(found)
+        return tuple(f for f, end in zip(found, old, strict=True) if not end)
+
+    def _end_in_crashes(
+        self, checkout: Checkout, findings: Sequence[Finding], seed: int, deadline: float
+    ) -> list[bool]:
+        if not findings:
+            return []
+        candidates = [
+            Candidate(f"test_finding_{n}", f.target, f.test_source, _WRITER)
+            for n, f in enumerate(findings)
+        ]
+        with self._bench.written(checkout, candidates) as names:
+            session = self._bench.session(
+                checkout,
+                paths=names,
+                timeout_s=deadline - time.monotonic(),
+                variables={"PYTHONHASHSEED": str(seed)},
+                is_bare=True,
+            )
+        return _crashing(session, names, findings)
+
+    def _moved(
+        self, checkout: Checkout, diff: CommitDiff, targets: Sequence[Target]
+    ) -> frozenset[str]:
+        """New names of functions that the version before had elsewhere or by another name."""
+        new = [t for t in targets if t.is_new]
+        if not new or not diff.commit.parents:
+            return frozenset()
+        mirror = self._mirrors.of(diff.key.repository)
+        before: set[str] = set()
+        for file in diff.files:
+            path = file.old_path or file.path
+            content = mirror.read(diff.commit.parents[0], path) if path.endswith(".py") else None
+            before |= _bodies(content.decode(errors="replace")) if content else set()
+        texts = {t.path: read_inside(checkout.folder, t.path) or "" for t in new}
+        return frozenset(t.name for t in new if _own_body(texts[t.path], t) in before)
+
     def _judge(
         self, checkout: Checkout, proposed: Sequence[_Answer], left_s: float
     ) -> tuple[int, list[_Answer]]:
@@ -218,6 +285,38 @@ class OfflineTestWriter:
             if cases:
                 stable.append(replace(answer, cases=cases))
         return n_passed, stable
+
+
+def _crashing(session: Session, names: Sequence[str], findings: Sequence[Finding]) -> list[bool]:
+    """Whether each ready test ends in its finding's exception, in a run of its own."""
+    ends = []
+    for name, finding in zip(names, findings, strict=True):
+        (test,) = _test_names(finding.test_source)
+        message = session.messages.get(f"{name}::{test}", "")
+        ends.append(
+            re.search(rf"^E\s+(?:\w+\.)*{finding.exception}\b", message, re.MULTILINE) is not None
+        )
+    return ends
+
+
+def _bodies(text: str) -> set[str]:
+    """What the functions of a file do, apart from their names."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
+    return {_body(function) for function in functions}
+
+
+def _body(function: ast.FunctionDef) -> str:
+    told = ast.dump(ast.Module([function.args, *function.body], []))  # type: ignore[list-item]
+    return told.replace(repr(function.name), "''")
+
+
+def _own_body(text: str, target: Target) -> str:
+    functions = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef))
+    return next((_body(f) for f in functions if f.lineno == target.first_line), "")
 
 
 def _test_names(source: str) -> list[str]:
@@ -323,6 +422,7 @@ def _note(
     answers: Sequence[_Answer],
     targets: Targets,
     n_left: int,
+    n_doubtful: int,
     trouble: str,
 ) -> str:
     n_tests = sum(len(_test_names(c.source)) for c in kept)
@@ -335,6 +435,8 @@ def _note(
         parts = ["0 tests, because no call gave a result that holds"]
     if findings:
         parts.append(f"{len(findings)} crashes on ordinary input")
+    if n_doubtful:
+        parts.append(f"{n_doubtful} crashes that did not come again or are no news")
     if skipped:
         parts.append(f"left out: functions {_listed(skipped)}")
     if n_left:
