@@ -21,14 +21,8 @@ from agentci_dagster.domain.diff import (
     language_of,
 )
 from agentci_dagster.domain.errors import GitError, UsageError
-from agentci_dagster.domain.features import CommitFeatures, measure
-from agentci_dagster.domain.history import (
-    History,
-    PastCommit,
-    PastFile,
-    author_id_of,
-    is_fix,
-)
+from agentci_dagster.domain.features import CommitFeatures, change_of, measure
+from agentci_dagster.domain.history import History, author_id_of
 from agentci_dagster.domain.watching import watched
 from agentci_dagster.ports import BranchTip, Mirror, Refreshed
 from tests.builders import NOON
@@ -152,8 +146,8 @@ class FakeMirror:
         return CommitDiff(commit, files, notes=notes)
 
     def features(self, diff: CommitDiff) -> CommitFeatures:
-        ancestors = self._ancestors(diff.commit.parents[:1])
-        return measure(diff, History(self._past(s) for s in ancestors))
+        ancestors = (change_of(self.diff(s)) for s in self._ancestors(diff.commit.parents))
+        return measure(change_of(diff), History.of(ancestors))
 
     def branches_of(self, sha: str) -> tuple[str, ...]:
         names = (n for n, tip in self.seen.items() if sha in self._ancestors([tip]))
@@ -188,16 +182,6 @@ class FakeMirror:
         for tip in tips:
             visit(tip)
         return tuple(found)
-
-    def _past(self, sha: str) -> PastCommit:
-        diff = self.diff(sha)
-        commit = diff.commit
-        files = tuple(
-            PastFile(f.path, f.old_path, f.status, f.lines_added, f.lines_deleted)
-            for f in diff.files
-            if not commit.is_merge
-        )
-        return PastCommit(sha, commit.author_id, commit.committed_at, is_fix(commit.message), files)
 
 
 class FakeMirrors:

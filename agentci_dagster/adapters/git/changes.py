@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentci_dagster.adapters.git.plumbing import BIG_FILE_BYTES, EMPTY_TREE, Plumbing
+from agentci_dagster.adapters.git.plumbing import (
+    BIG_FILE_BYTES,
+    EMPTY_TREE,
+    Plumbing,
+    cut_off_commits,
+)
 from agentci_dagster.adapters.git.symbols import read_symbols
 from agentci_dagster.domain.diff import (
     Commit,
@@ -38,7 +43,7 @@ def read_diff(plumbing: Plumbing, commit: Commit, limits: ReadLimits) -> CommitD
     raw = _raw_diff(plumbing, commit, limits)
     chosen = chosen_for_reading(raw.changes, limits)
     symbols = read_symbols(plumbing, raw, chosen, limits)
-    is_cut_off = commit.key.sha in _cut_off_commits(plumbing)
+    is_cut_off = commit.key.sha in cut_off_commits(plumbing)
     uncounted = _uncounted(plumbing, raw.changes)
     large = (
         f"{path!r} is larger than {BIG_FILE_BYTES >> 20} MiB; its lines were not counted"
@@ -93,11 +98,3 @@ def _uncounted(plumbing: Plumbing, changes: Sequence[RawChange]) -> tuple[str, .
 def _is_text(plumbing: Plumbing, blob: str) -> bool:
     with plumbing.stream("cat-file", "blob", "--end-of-options", blob) as output:
         return b"\0" not in output.read(_READ_OF_HEAD)
-
-
-def _cut_off_commits(plumbing: Plumbing) -> frozenset[str]:
-    """Commits whose parents are missing because the watched repository is a shallow clone."""
-    try:
-        return frozenset((plumbing.folder / "shallow").read_text().split())
-    except FileNotFoundError:
-        return frozenset()

@@ -26,7 +26,7 @@ from agentci_dagster.adapters.git.tree import (
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey, ReadLimits
 from agentci_dagster.domain.errors import GitError, UsageError
 from agentci_dagster.domain.features import CommitFeatures
-from agentci_dagster.domain.history import author_id_of, moment_of, seconds_of
+from agentci_dagster.domain.history import author_id_of, moment_of, stated_seconds
 from agentci_dagster.ports import Mirror, Refreshed
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -99,8 +99,8 @@ class GitMirror:
             tree=tree.decode(),
             author_id=author_id_of(address),
             author_name=name.decode(errors="replace"),
-            authored_at=moment_of(seconds_of(authored)),
-            committed_at=moment_of(seconds_of(committed)),
+            authored_at=moment_of(stated_seconds(authored)),
+            committed_at=moment_of(stated_seconds(committed)),
             message=message[:_MAX_MESSAGE].decode(errors="replace").rstrip("\n"),
         )
 

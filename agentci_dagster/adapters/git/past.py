@@ -1,96 +1,245 @@
-"""The past of a commit's files and author: at most three processes, whatever the size of the
-history.
+"""The past of a mirror, kept in a file beside it and brought forward by new commits, so that a
+commit is measured in milliseconds whatever the size of the history.
+
+What the past is belongs to `domain/history`; the numbers are the same as those of a whole history
+read at once, because a commit sees its ancestors only, in whatever order branches were fed.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Iterator, Sequence
+import contextlib
+import json
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic, TypeVar
 
-from agentci_dagster.adapters.git.plumbing import EMPTY_TREE, Plumbing
-from agentci_dagster.domain.diff import MAX_PATH, CommitDiff, name_of
+from agentci_dagster.adapters.git.log import HISTORY_TIMEOUT, entries, entry_of
+from agentci_dagster.adapters.git.plumbing import Plumbing
+from agentci_dagster.domain.diff import CommitDiff
 from agentci_dagster.domain.errors import GitError
-from agentci_dagster.domain.features import CommitFeatures, measure, touched_before
-from agentci_dagster.domain.history import LOG_FORMAT, History, PastCommit, parse_log
+from agentci_dagster.domain.features import CommitFeatures, measure
+from agentci_dagster.domain.history import (
+    AuthorRecord,
+    Change,
+    CommitRecord,
+    FileRecord,
+    History,
+)
 
-# The newest of each are kept. Of an author fewer, because all files of these commits are read; more
-# experience than this makes no difference to anybody.
-_MAX_COMMITS = 5_000
-_MAX_OF_AUTHOR = 2_000
-# Of their log, the newest again; only sweeps through tens of thousands of files ever fill it.
-_MAX_BYTES = 32 * 1024 * 1024
-# A change of more files is a sweep; its measures are dominated by its width, not by one file's
-# past.
-_MAX_PATHS = 200
-_LOG = (
-    "log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-merges", "--no-color",
-    "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
-    f"--format={LOG_FORMAT}",
-)  # fmt: skip
+K = TypeVar("K")
+V = TypeVar("V")
+
+FILE = "history.sqlite"
+# To be raised whenever records mean something else; an older file is then made again.
+_VERSION = 1
+_TABLES = """
+create table commits (
+    sha text primary key, number integer not null unique, rank integer not null,
+    committed_s integer not null, hidden blob not null, pace real not null,
+    n_changes integer not null, n_fixes integer not null, n_reverts integer not null
+) without rowid;
+create table files (path text primary key, rows blob not null);
+create table authors (
+    id text primary key, number integer not null, numbers blob not null, moments blob not null,
+    groups blob not null, names text not null
+);
+create table tips (sha text primary key) without rowid;
+"""
+_COMMIT = (
+    "select number, rank, committed_s, hidden, pace, n_changes, n_fixes, n_reverts from commits"
+)
 
 
 def measured(plumbing: Plumbing, diff: CommitDiff) -> CommitFeatures:
-    """The measures of a commit from the history before its first parent, that one included."""
-    if not diff.commit.parents:
-        return measure(diff, History())
-    parent = diff.commit.parents[0]
-    names = (name for path in touched_before(diff) for name in _names_of(path))
-    paths = tuple(itertools.islice(names, _MAX_PATHS))
-    options = ("--topo-order", "--full-history", f"--max-count={_MAX_COMMITS}")
-    of_files = _log(plumbing, parent, *options, paths=paths) if paths else ()
-    of_author = _by_author(plumbing, parent, diff.commit.author_id, diff.commit.key.sha)
-    # The author's commits name all files they touched, so they stand for themselves where both
-    # have them.
-    whole = {commit.sha: commit for commit in of_author}
-    history = History(whole.pop(commit.sha, commit) for commit in of_files)
-    for commit in whole.values():
-        history.add(commit)
-    return measure(diff, history, _lines_before(plumbing, parent, paths))
+    """The measures of a commit from its ancestors, a merge's against its first parent."""
+    change = entry_of(plumbing, diff.commit.key.sha).change
+    with _opened(plumbing.folder / FILE) as database:
+        past = _StoredPast(database)
+        past.bring_to(plumbing, change.parents)
+        row = measure(change, past.history)
+        past.add(change)
+        past.save()
+    return replace(row, is_capped=max(row.is_capped, float(diff.is_capped)))
 
 
-def _names_of(path: str) -> Iterator[str]:
-    r"""What git may call a displayed path: the same, or with bytes where it shows `\xNN`."""
-    raw = os.fsdecode(name_of(path))
-    if len(path) < MAX_PATH:
-        yield from dict.fromkeys((path, raw))
+class _StoredPast:
+    """The past in one file, changed within one transaction."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._commits: _Table[str, CommitRecord] = _Table(
+            database, "commits", _COMMIT + " where sha = ?", _commit_from
+        )
+        # Filled by the other table: each commit is written once.
+        self._numbers: _Table[int, CommitRecord] = _Table(
+            database, "commits", _COMMIT + " where number = ?", _commit_from
+        )
+        self._files: _Table[str, FileRecord] = _Table(
+            database, "files", "select rows from files where path = ?", FileRecord
+        )
+        self._authors: _Table[str, AuthorRecord] = _Table(
+            database,
+            "authors",
+            "select number, numbers, moments, groups, names from authors where id = ?",
+            _author_from,
+        )
+        self._tips = {sha for (sha,) in database.execute("select sha from tips")}
+        self.history = History(self._commits, self._numbers, self._files, self._authors)
+
+    def bring_to(self, plumbing: Plumbing, shas: tuple[str, ...]) -> None:
+        """Feed what these commits descend from, themselves included, as far as it is new."""
+        new = [sha for sha in shas if not self.history.knows(sha)]
+        if new:
+            for entry in entries(plumbing, new, sorted(self._tips)):
+                self.add(entry.change)
+
+    def add(self, change: Change) -> None:
+        """Feed one commit whose parents were fed."""
+        if self.history.knows(change.sha):
+            return
+        self.history.add(change)
+        self._tips.difference_update(change.parents)
+        self._tips.add(change.sha)
+
+    def save(self) -> None:
+        """Write what is new."""
+        run = self._database.executemany
+        run(
+            "insert into commits values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((sha, *_commit_row(record)) for sha, record in self._commits.new()),
+        )
+        run(
+            "insert or replace into files values (?, ?)",
+            ((path, record.tobytes()) for path, record in self._files.new()),
+        )
+        run(
+            "insert or replace into authors values (?, ?, ?, ?, ?, ?)",
+            ((author, *_author_row(record)) for author, record in self._authors.new()),
+        )
+        self._database.execute("delete from tips")
+        run("insert into tips values (?)", ((sha,) for sha in sorted(self._tips)))
 
 
-def _by_author(plumbing: Plumbing, parent: str, author_id: str, sha: str) -> tuple[PastCommit, ...]:
-    ask = ("log", "--no-walk", "--max-count=1", "-s", "--format=%ae", "--end-of-options", sha)
-    address = plumbing.ask(*ask).stdout.split(b"\n")[0]
-    if not address.strip():
-        return ()
-    who = ("--fixed-strings", "--regexp-ignore-case", f"--author=<{os.fsdecode(address)}>")
-    # Not in order of ancestry, so that git may stop at the limit instead of walking everything.
-    found = _log(plumbing, parent, *who, f"--max-count={_MAX_OF_AUTHOR}")
-    # Git looks for the text anywhere in the author's line.
-    return tuple(commit for commit in found if commit.author_id == author_id)
+class _Table(Generic[K, V]):
+    """The records of one table, read when they are asked for and written together."""
+
+    def __init__(
+        self, database: sqlite3.Connection, name: str, find: str, read: Callable[..., V]
+    ) -> None:
+        self._database = database
+        self._find = find
+        self._read = read
+        (self._n_stored,) = database.execute(f"select count(*) from {name}").fetchone()  # noqa: S608 -- our own names
+        self._known: dict[K, V | None] = {}
+        self._new: dict[K, V] = {}
+        self._n_added = 0
+
+    def get(self, key: K, /) -> V | None:
+        if key not in self._known:
+            row = None
+            if self._n_stored:
+                row = self._database.execute(self._find, (key,)).fetchone()
+            self._known[key] = self._read(*row) if row else None
+        return self._known[key]
+
+    def __setitem__(self, key: K, value: V, /) -> None:
+        self._n_added += self.get(key) is None
+        self._known[key] = self._new[key] = value
+
+    def __len__(self) -> int:
+        return int(self._n_stored) + self._n_added
+
+    def new(self) -> Iterator[tuple[K, V]]:
+        """What was put in since it was opened."""
+        return iter(self._new.items())
 
 
-def _log(
-    plumbing: Plumbing, start: str, *options: str, paths: Sequence[str] = ()
-) -> tuple[PastCommit, ...]:
-    """Commits before a moment, oldest first."""
-    ask = (*_LOG, *options, "--end-of-options", start, "--", *paths)
-    with plumbing.stream(*ask) as output:
-        log = output.read(_MAX_BYTES)
-        is_whole = len(log) < _MAX_BYTES
-    # Git's own order is newest first, so that what is cut off is the oldest.
-    log = log if is_whole else log[: log.rfind(b"\0\x01") + 1]
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction on the file, which is made, or made again when it cannot be used."""
     try:
-        return tuple(parse_log(log))[::-1]
-    except ValueError as error:
-        raise GitError(f"The history before {start} could not be read: {error}.") from error
+        database = _connected(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise _unusable(path, error) from error
+        path.unlink(missing_ok=True)
+        database = _connected(path)
+    try:
+        yield database
+        database.execute("commit")
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    finally:
+        database.close()
 
 
-def _lines_before(plumbing: Plumbing, parent: str, paths: Sequence[str]) -> dict[str, int]:
-    """Lines of each file in the parent's tree: what git would add to get there from nothing."""
-    if not paths:
-        return {}
-    output = plumbing.ask(
-        "diff-tree", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv",
-        "--end-of-options", EMPTY_TREE, parent, "--", *paths,
-    ).stdout  # fmt: skip
-    fields = (line.split(b"\t", 2) for line in output.split(b"\0") if line)
-    return {name.decode("utf-8", "backslashreplace"): int(n) for n, _, name in fields if n != b"-"}
+def _connected(path: Path) -> sqlite3.Connection:
+    # Whoever comes second waits until the first has read the whole history.
+    timeout = HISTORY_TIMEOUT.total_seconds()
+    database = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+    try:
+        database.execute("pragma synchronous = normal")
+        database.execute("pragma journal_mode = wal")
+        database.execute("begin immediate")
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version != _VERSION:
+            for (name,) in database.execute(
+                "select name from sqlite_master where type = 'table'"
+            ).fetchall():
+                database.execute(f"drop table {name}")
+            for statement in _TABLES.split(";"):
+                database.execute(statement)
+            database.execute(f"pragma user_version = {_VERSION}")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> GitError:
+    return GitError(
+        f"The stored past {path} cannot be used: {error}.",
+        "look at the free space and the rights there; the file may be deleted at any time",
+    )
+
+
+def _commit_from(number: int, rank: int, at: int, hidden: bytes, *rest: float) -> CommitRecord:
+    pace, *counts = rest
+    n_changes, n_fixes, n_reverts = (int(n) for n in counts)
+    intervals = tuple(array("q", hidden))
+    return CommitRecord(number, rank, at, intervals, pace, n_changes, n_fixes, n_reverts)
+
+
+def _commit_row(record: CommitRecord) -> tuple[float | bytes, ...]:
+    return (
+        record.number,
+        record.rank,
+        record.committed_s,
+        array("q", record.hidden).tobytes(),
+        record.pace,
+        record.n_changes,
+        record.n_fixes,
+        record.n_reverts,
+    )
+
+
+def _author_from(
+    number: int, numbers: bytes, moments: bytes, groups: bytes, names: str
+) -> AuthorRecord:
+    group_names = [tuple(group) for group in json.loads(names)]
+    return AuthorRecord(
+        number, array("q", numbers), array("q", moments), array("q", groups), group_names
+    )
+
+
+def _author_row(record: AuthorRecord) -> tuple[int | bytes | str, ...]:
+    return (
+        record.number,
+        record.numbers.tobytes(),
+        record.moments.tobytes(),
+        record.groups.tobytes(),
+        json.dumps(record.group_names),
+    )

@@ -87,7 +87,12 @@ class Plumbing:
         return done
 
     @contextlib.contextmanager
-    def stream(self, *arguments: str, stdin: IO[bytes] | None = None) -> Iterator[IO[bytes]]:
+    def stream(
+        self,
+        *arguments: str,
+        stdin: IO[bytes] | None = None,
+        timeout: timedelta = READ_TIMEOUT,
+    ) -> Iterator[IO[bytes]]:
         """The output of one git command as a file; it is stopped when the body ends or time is up.
 
         Raises GitError when the body read to the end and git then failed.
@@ -97,7 +102,7 @@ class Plumbing:
         assert process.stdout is not None
         complaints = _Complaints(process)
         try:
-            with ended_at_deadline(process, ["git"], READ_TIMEOUT):
+            with ended_at_deadline(process, ["git"], timeout):
                 yield process.stdout
                 is_whole = process.stdout.read(1) == b""
                 status = process.wait() if is_whole else 0
@@ -190,6 +195,14 @@ class _Complaints:
     def last_words(self) -> str:
         self._thread.join(1.0)
         return last_words(self._kept)
+
+
+def cut_off_commits(plumbing: Plumbing) -> frozenset[str]:
+    """Commits whose parents are missing because the watched repository is a shallow clone."""
+    try:
+        return frozenset((plumbing.folder / "shallow").read_text().split())
+    except FileNotFoundError:
+        return frozenset()
 
 
 def last_words(stderr: bytes) -> str:

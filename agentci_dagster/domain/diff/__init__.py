@@ -20,6 +20,7 @@ from agentci_dagster.domain.diff.reading import (
     about_reading,
     chosen_for_reading,
     file_change,
+    kind_of,
     oddities,
 )
 from agentci_dagster.domain.diff.symbols import (
@@ -63,6 +64,7 @@ __all__ = [
     "file_change",
     "fits_a_file_system",
     "is_safe_path",
+    "kind_of",
     "language_of",
     "name_of",
     "oddities",

@@ -63,6 +63,14 @@ def _kind(name: str, noun: str) -> _Sentence:
     return _Sentence((name,), lambda f: f"changes {_count(getattr(f, name), noun)}")
 
 
+def _share(value: float | None) -> str:
+    return "an unknown share" if value is None else f"{value:.0%}"
+
+
+def _content(side: str) -> tuple[str, ...]:
+    return tuple(n for n in CommitFeatures.__dataclass_fields__ if n.startswith(f"{side}_"))
+
+
 _SENTENCES = (
     _Sentence(
         ("lines_added", "lines_deleted"),
@@ -106,5 +114,40 @@ _SENTENCES = (
     _kind("ci_files", "file of continuous integration"),
     _kind("container_files", "container file"),
     _Sentence(("is_capped",), lambda _: "the change is larger than was read"),
+    _Sentence(
+        ("earlier_reverts",),
+        lambda f: f"{_count(f.earlier_reverts, 'earlier revert')} in the touched files",
+    ),
+    _Sentence(
+        ("earlier_changes",),
+        lambda f: f"{_count(f.earlier_changes, 'earlier change')} of a touched file on average",
+    ),
+    _Sentence(
+        ("file_defect_rate", "project_defect_rate"),
+        lambda f: f"{_share(f.file_defect_rate)} of the touched files' changes mended something",
+    ),
+    _Sentence(
+        ("author_ownership", "top_ownership"),
+        lambda f: f"the author made {_share(f.author_ownership)} of the touched files' changes",
+    ),
+    _Sentence(
+        ("pace", "days_since_parent"),
+        lambda f: f"{_count(f.pace, 'recent commit')} before it",
+    ),
+    _Sentence(
+        ("days_since_author", "author_week"),
+        lambda f: f"{_count(f.author_week, 'commit')} of the author in the week before",
+    ),
+    _Sentence(
+        ("is_revert",),
+        lambda f: f"takes {'something' if f.is_revert else 'nothing'} back",
+    ),
+    _Sentence(
+        ("new_files", "deleted_files", "renamed_files", "binary_files"),
+        lambda f: f"adds {_count(f.new_files, 'file')}, deletes {f.deleted_files or 0:,.0f}",
+    ),
+    _Sentence(("hunks",), lambda f: f"changes {_count(f.hunks, 'place')}"),
+    _Sentence(_content("added"), lambda f: f"adds code of {_count(f.added_words, 'word')}"),
+    _Sentence(_content("removed"), lambda f: f"removes code of {_count(f.removed_words, 'word')}"),
 )
 _SENTENCE_OF = {name: sentence for sentence in _SENTENCES for name in sentence.features}
