@@ -17,6 +17,7 @@ from agentci_dagster.cli import (
     demo,
     doctor,
     down,
+    mine,
     report,
     rollback,
     run,
@@ -48,6 +49,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("mine")(mine.mine)
 app.command("status")(status.status)
 app.command("why")(why.why)
 app.command("approve")(approve.approve)

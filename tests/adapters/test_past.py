@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentci_dagster.adapters.git.log import entries, entry_of
+from agentci_dagster.adapters.git.log import Shown, entries, entry_of
 from agentci_dagster.adapters.git.mirror import GitMirror
 from agentci_dagster.adapters.git.past import FILE
 from agentci_dagster.domain.errors import GitError
@@ -75,7 +75,7 @@ def grow(repository: Repository, n: int, seed: int) -> list[str]:
 def whole_history(mirror: GitMirror, tips: list[str]) -> dict[str, CommitFeatures]:
     history, rows = History(), {}
     # Of merges, too, so that every commit has a row.
-    for entry in entries(mirror._ready, tips, merges="first-parent"):
+    for entry in entries(mirror._ready, tips, shown=Shown.CHANGES_AND_MERGES):
         rows[entry.change.sha] = measure(entry.change, history)
         history.add(entry.change)
     return rows

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from enum import StrEnum
 from typing import IO
 
 from agentci_dagster.adapters.git.plumbing import Plumbing, cut_off_commits
@@ -32,11 +34,39 @@ _LOG = (
     "--ignore-submodules=none", "--inter-hunk-context=0", "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
 _PATCHES = ("--raw", "-p", "-U0", "-M", "-l1000")
+# White space is ignored, as in `git blame -w`, and merges are shown against all parents.
+_ORIGINS = (
+    *_PATCHES,
+    "-w",
+    "--no-indent-heuristic",
+    "--diff-merges=combined",
+    "--combined-all-paths",
+)
 _NAMES = ("--raw", "--no-renames", "--no-walk=unsorted")
 
 
+class Shown(StrEnum):
+    """What is asked of each commit: what it changes (merges: nothing, or what they bring to their
+    first parent), or where its lines come from.
+    """
+
+    CHANGES = "changes"
+    CHANGES_AND_MERGES = "changes-and-merges"
+    ORIGINS = "origins"
+
+
+_OPTIONS = {
+    Shown.CHANGES: (*_PATCHES, "--diff-merges=off"),
+    Shown.CHANGES_AND_MERGES: (*_PATCHES, "--diff-merges=first-parent"),
+    Shown.ORIGINS: _ORIGINS,
+}
+
+
 def entries(
-    plumbing: Plumbing, wanted: Sequence[str], known: Sequence[str] = (), merges: str = "off"
+    plumbing: Plumbing,
+    wanted: Sequence[str],
+    known: Sequence[str] = (),
+    shown: Shown = Shown.CHANGES,
 ) -> Iterator[LogEntry]:
     """The commits that `wanted` descend from and `known` do not, parents first, each with its
     patch. One whose patch git cannot make, because an object is missing, comes without lines, as
@@ -46,7 +76,7 @@ def entries(
         plumbing: the mirror.
         wanted: full shas.
         known: full shas; those that are gone are ignored.
-        merges: what is shown of merges: `off` is nothing, `first-parent` what they bring there.
+        shown: what of each commit.
 
     Raises:
         GitError: git failed, or said what it should not.
@@ -54,8 +84,7 @@ def entries(
     for _ in range(_MAX_UNREADABLE):
         tips = _Tips(known)
         try:
-            shown = (*_PATCHES, f"--diff-merges={merges}")
-            for entry in _read(plumbing, wanted, known, shown):
+            for entry in _read(plumbing, wanted, known, _OPTIONS[shown]):
                 tips.add(entry.change)
                 yield entry
             return
@@ -95,6 +124,12 @@ class _Tips:
 
     def shas(self) -> list[str]:
         return [*self._known, *self._tips]
+
+
+def children_of(plumbing: Plumbing, tip: str) -> Counter[str]:
+    """How many children each ancestor of a commit has among them."""
+    output = plumbing.ask("rev-list", "--parents", "--end-of-options", tip).stdout.decode()
+    return Counter(parent for line in output.splitlines() for parent in line.split(" ")[1:])
 
 
 def _next(plumbing: Plumbing, wanted: Sequence[str], known: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from agentci_dagster.domain.history.ancestry import Visible
 from agentci_dagster.domain.history.content import count_tokens
+from agentci_dagster.domain.history.labels import BlamedLine, FixLabel, find_fixes
 from agentci_dagster.domain.history.log import (
     LOG_FORMAT,
     LogEntry,
@@ -39,11 +40,13 @@ __all__ = [
     "LOG_FORMAT",
     "AuthorPast",
     "AuthorRecord",
+    "BlamedLine",
     "Change",
     "ChangedFile",
     "CommitRecord",
     "FilePast",
     "FileRecord",
+    "FixLabel",
     "History",
     "LineSpan",
     "LogEntry",
@@ -57,6 +60,7 @@ __all__ = [
     "blamed_commits",
     "count_tokens",
     "directory_of",
+    "find_fixes",
     "is_fix",
     "is_revert",
     "moment_of",

@@ -93,12 +93,30 @@ class FilePatch:
 
 
 @dataclass(frozen=True, slots=True)
+class CombinedFile:
+    """A file of a merge whose content is none of the parents'.
+
+    `before` are its name and content in each parent, 0 where it is not there. Each hunk has the
+    place where it begins in each parent (0-based), and the signs of its lines: one for each parent,
+    `-` in that parent only, `+` not in that parent, a space elsewhere.
+    """
+
+    path: str
+    blob: int
+    before: tuple[tuple[str, int], ...]
+    hunks: tuple[tuple[tuple[int, ...], tuple[bytes, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A commit of the log with its message and its patches, one for each of its files."""
+    """A commit of the log with its message and its patches, one for each of its files; for a merge
+    that was read against all of its parents, what is `combined` there.
+    """
 
     change: Change
     message: str
     patches: tuple[FilePatch, ...]
+    combined: tuple[CombinedFile, ...] = ()
 
 
 def split_log(
@@ -175,7 +193,9 @@ def parse_entry(record: LogRecord) -> LogEntry:
     if len(head) < 6:
         raise ValueError(f"not a commit of git log: {record.text[:60]!r}")
     sha, parents, seconds, address, message, rest = head
-    raws, patch = _raws(rest, is_cut=record.is_cut)
+    is_combined = rest.lstrip(b"\n\0").startswith(b"::")
+    combined = tuple(_combined(rest)) if is_combined else ()
+    raws, patch = ([], b"") if is_combined else _raws(rest, is_cut=record.is_cut)
     patches = _patches(patch, raws)
     text = message[:_READ_OF_MESSAGE].decode(errors="replace")
     files = [_file(raw, patch) for raw, patch in zip(raws, patches, strict=True)]
@@ -194,7 +214,7 @@ def parse_entry(record: LogRecord) -> LogEntry:
         removed=removed,
         is_capped=record.is_cut or len(files) > MAX_FILES,
     )
-    return LogEntry(change, text, tuple(patches))
+    return LogEntry(change, text, tuple(patches), combined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +255,39 @@ def _raws(rest: bytes, *, is_cut: bool) -> tuple[list[_Raw], bytes]:
     return raws, rest[position + 1 :]
 
 
+def _combined(rest: bytes) -> Iterator[CombinedFile]:
+    """Files of a merge: `::modes blobs letters`, the name in each parent, the name in the merge."""
+    lists, _, patch = rest.lstrip(b"\n\0").partition(b"\0\0")
+    fields = lists.split(b"\0")
+    sections = (b"\n" + patch).split(b"\ndiff --combined ")[1:]
+    position = 0
+    while position < len(fields) and fields[position].startswith(b"::"):
+        n_parents = len(fields[position]) - len(fields[position].lstrip(b":"))
+        words = fields[position][n_parents:].split(b" ")
+        blobs = [int(w[:_BLOB_DIGITS], 16) for w in words[n_parents + 1 : 2 * n_parents + 2]]
+        names = [display_name(n) for n in fields[position + 1 : position + n_parents + 2]]
+        index = b"\nindex " + b",".join(words[n_parents + 1 : 2 * n_parents + 1]) + b".."
+        is_shown = bool(sections) and index in sections[0]
+        section = sections.pop(0) if is_shown else b""
+        hunks = tuple(_combined_hunks(section, n_parents))
+        before = tuple(zip(names[:-1], blobs[:-1], strict=False))
+        yield CombinedFile(names[-1], blobs[-1], before, hunks)
+        position += n_parents + 2
+
+
+def _combined_hunks(
+    section: bytes, n_parents: int
+) -> Iterator[tuple[tuple[int, ...], tuple[bytes, ...]]]:
+    mark = b"@" * (n_parents + 1)
+    for hunk in section.split(b"\n" + mark + b" ")[1:]:
+        head, _, body = hunk.partition(b"\n")
+        olds = head[: head.find(b" " + mark)].split(b" ")[:n_parents]
+        ranges = [_range(old[1:]) for old in olds]
+        starts = tuple(start - (1 if n else 0) for start, n in ranges)
+        lines = tuple(x[:n_parents] for x in body.split(b"\n") if x and not x.startswith(b"\\"))
+        yield starts, lines
+
+
 def _patches(patch: bytes, raws: list[_Raw]) -> list[FilePatch]:
     """One for each file."""
     # Lines of contents begin with a sign, so neither a file nor a hunk can be feigned.
@@ -243,9 +296,25 @@ def _patches(patch: bytes, raws: list[_Raw]) -> list[FilePatch]:
     position = 0
     for raw in raws:
         following = position + (2 if raw.letter == "T" else 1)
+        if not _is_shown(raw, sections[position:following]):
+            following = position
         found.append(FilePatch(tuple(sections[position:following])))
         position = following
     return found
+
+
+def _is_shown(raw: _Raw, sections: list[bytes]) -> bool:
+    """Whether the patch is this file's: one that changes white space only may have none."""
+    if len(sections) != 1 or raw.old_blob == raw.new_blob:
+        return True
+    _, index, names = sections[0].partition(b"\nindex ")
+    old, _, new = names.partition(b"..")
+    is_same = (old[:_BLOB_DIGITS], new[:_BLOB_DIGITS]) == (_hex(raw.old_blob), _hex(raw.new_blob))
+    return is_same if index and len(old) >= _BLOB_DIGITS else True
+
+
+def _hex(blob: int) -> bytes:
+    return b"%0*x" % (_BLOB_DIGITS, blob)
 
 
 def _body(hunk: bytes) -> tuple[bytes, bytes]:

@@ -1,0 +1,106 @@
+"""Rows and labels of a whole repository, read in place with our own configuration, and the
+comparison of the labels with `git blame`.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from agentci_dagster.adapters.git.log import Shown, children_of, entries
+from agentci_dagster.adapters.git.plumbing import Plumbing
+from agentci_dagster.domain.errors import UsageError
+from agentci_dagster.domain.features import CommitFeatures, measure
+from agentci_dagster.domain.history import BlamedLine, FixLabel, History, find_fixes
+
+
+@dataclass(frozen=True, slots=True)
+class MinedRow:
+    """A commit that is no merge, with its measures."""
+
+    sha: str
+    committed_s: int
+    features: CommitFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many fixes and lines were compared with `git blame`, and the lines that differ."""
+
+    n_fixes: int
+    n_lines: int
+    differing: tuple[tuple[str, BlamedLine, str], ...]
+
+
+@contextmanager
+def opened(repository: Path) -> Iterator[tuple[Plumbing, str]]:
+    """Git in a repository of the user's, and the sha of its HEAD; nothing in it is run or changed.
+
+    Raises:
+        UsageError: there is no repository, or it has no commit.
+    """
+    folder = repository / ".git" if (repository / ".git").is_dir() else repository
+    if not (folder / "HEAD").is_file():
+        raise UsageError(f"{repository} is no git repository.", "give one with --repo PATH")
+    with tempfile.TemporaryDirectory() as empty:
+        plumbing = Plumbing(folder.resolve(), Path(empty) / "gitconfig")
+        done = plumbing.ask(
+            "rev-parse", "--verify", "--quiet", "HEAD^{commit}", is_failure_fine=True
+        )
+        tip = done.stdout.decode().strip()
+        if not tip:
+            raise UsageError(f"{repository} has no commit yet.", "commit something first")
+        yield plumbing, tip
+
+
+def rows(plumbing: Plumbing, tip: str) -> Iterator[MinedRow]:
+    """The measures of all commits that are no merges, parents first."""
+    history = History()
+    for entry in entries(plumbing, [tip]):
+        change = entry.change
+        if not change.is_merge:
+            yield MinedRow(change.sha, change.committed_s, measure(change, history))
+        history.add(change)
+
+
+def labels(plumbing: Plumbing, tip: str) -> Iterator[FixLabel]:
+    """The fixes and whom they blame, parents first."""
+    found = entries(plumbing, [tip], shown=Shown.ORIGINS)
+    return find_fixes(found, children_of(plumbing, tip))
+
+
+def check_with_blame(plumbing: Plumbing, fixes: Sequence[FixLabel], n: int, seed: int) -> Checked:
+    """Compare the lines of some fixes, chosen at random, with what `git blame -w` says."""
+    with_lines = [fix for fix in fixes if fix.lines]
+    chosen = random.Random(seed).sample(with_lines, min(n, len(with_lines)))
+    n_lines = 0
+    differing: list[tuple[str, BlamedLine, str]] = []
+    for fix in chosen:
+        for path, group in groupby(fix.lines, key=lambda line: line.path):
+            lines = list(group)
+            owners = _blamed(plumbing, f"{fix.sha}^", path)
+            n_lines += len(lines)
+            differing += [
+                (fix.sha, line, owners.get(line.line, ""))
+                for line in lines
+                if owners.get(line.line, "") != line.sha
+            ]
+    return Checked(len(chosen), n_lines, tuple(differing))
+
+
+def _blamed(plumbing: Plumbing, revision: str, path: str) -> dict[int, str]:
+    ask = ("blame", "-w", "--porcelain", revision, "--", path)
+    done = plumbing.ask(*ask, is_failure_fine=True)
+    if done.returncode:
+        return {}
+    owners: dict[int, str] = {}
+    for line in done.stdout.split(b"\n"):
+        words = line.split(b" ")
+        if len(words) in (3, 4) and len(words[0]) == 40 and not line.startswith(b"\t"):
+            owners[int(words[2])] = words[0].decode()
+    return owners
