@@ -26,9 +26,9 @@ from agentci_dagster.domain.history import (
     is_fix,
     is_revert,
     moment_of,
-    stated_seconds,
     parse_entry,
     split_log,
+    stated_seconds,
     subsystem_of,
 )
 from agentci_dagster.domain.history import content as content_module
