@@ -531,11 +531,9 @@ def test_code_beyond_what_people_read_is_not_scanned() -> None:
     assert change.files[1].lines_added == 50_000
 
 
-@pytest.mark.parametrize(
-    "text", [b"nonsense", head() + b"\0\n:nonsense\0", b"abc\0\0when\0a\0b\0", head() + b"\0\n:1 2"]
-)
+@pytest.mark.parametrize("text", [b"nonsense", head() + b"\0\n:nonsense\0", head() + b"\0\n:1 2"])
 def test_what_git_log_would_not_say_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match=r"git log|invalid literal"):
+    with pytest.raises(ValueError, match="git log"):
         parsed(text)
 
 
