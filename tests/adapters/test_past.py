@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agentci_dagster.adapters.git import mining
 from agentci_dagster.adapters.git.log import Shown, entries, entry_of
 from agentci_dagster.adapters.git.mirror import GitMirror
 from agentci_dagster.adapters.git.past import FILE
@@ -210,3 +211,13 @@ def test_commits_with_missing_objects_are_flagged_and_the_rest_is_read(
     assert [f.path for f in found[broken].files] == ["a.py", "b.py"]
     assert mirror.features(mirror.diff(last)).experience == 2
     assert entry_of(mirror._plumbing, broken).change.is_capped
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lines_are_blamed_as_git_blames_them(repository: Repository, seed: int) -> None:
+    grow(repository, 40, seed)
+    with mining.opened(repository.folder) as (plumbing, tip):
+        fixes = list(mining.labels(plumbing, tip))
+        checked = mining.check_with_blame(plumbing, fixes, 100, seed=0)
+
+    assert checked.differing == ()

@@ -282,8 +282,8 @@ def _combined_hunks(
     for hunk in section.split(b"\n" + mark + b" ")[1:]:
         head, _, body = hunk.partition(b"\n")
         olds = head[: head.find(b" " + mark)].split(b" ")[:n_parents]
-        ranges = [_range(old[1:]) for old in olds]
-        starts = tuple(start - (1 if n else 0) for start, n in ranges)
+        # Other than in a plain diff, a hunk without old lines names the line behind the gap.
+        starts = tuple(max(0, _range(old[1:])[0] - 1) for old in olds)
         lines = tuple(x[:n_parents] for x in body.split(b"\n") if x and not x.startswith(b"\\"))
         yield starts, lines
 

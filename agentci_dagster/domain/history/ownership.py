@@ -120,17 +120,17 @@ class Ownership:
 
     def _nearest(self, numbers: Iterable[int], parents: tuple[int, ...]) -> int:
         """The one that blame comes to first: it follows the first parent that has the content."""
-        wanted = sorted(numbers, reverse=True)
+        wanted = set(numbers)
         while True:
-            for parent in parents:
-                if parent in wanted:
-                    return parent
-                seen = self._view(self._parents[parent])
-                if any(n < parent and seen.shows(n) for n in wanted):
-                    parents = self._parents[parent]
-                    break
-            else:
-                return wanted[0]
+            parent = next(
+                p for p in parents if p in wanted or any(map(self._before(p).shows, wanted))
+            )
+            if parent in wanted:
+                return parent
+            parents = self._parents[parent]
+
+    def _before(self, number: int) -> Visible:
+        return self._view(self._parents[number])
 
     def _put(self, path: str, version: _Version) -> None:
         versions = self._files.setdefault(path, _Versions())
