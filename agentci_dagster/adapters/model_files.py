@@ -27,6 +27,7 @@ from agentci_dagster.domain.learning import (
     LearningPolicy,
     ModelManifest,
     TrainingRow,
+    influence_weights,
     training_obstacle,
 )
 from agentci_dagster.domain.risk import LogisticPrior
@@ -88,7 +89,8 @@ class ModelFiles:
 
         from skops.io import dumps
 
-        content = dumps(kind.fit(rows, self.prior, policy.seed))
+        weights = influence_weights(rows, policy)
+        content = dumps(kind.fit(rows, self.prior, policy.seed, weights))
         manifest = ModelManifest(
             version=version,
             digest=hashlib.sha256(content).hexdigest(),

@@ -7,11 +7,11 @@ Importing this module imports no scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from agentci_dagster.adapters.boosting import TRUSTED_TYPES, Table, fit_boosted, log_odds
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.learning import TrainingRow
 from agentci_dagster.domain.risk import (
@@ -43,8 +43,11 @@ _EXTRAS = (
     "earlier_fixes",
 )
 
-_MEASURES = tuple(f.name for f in fields(CommitFeatures) if f.name != "is_capped")
+MEASURES = tuple(f.name for f in fields(CommitFeatures) if f.name != "is_capped")
 """A capped diff is a guard rule of its own; its measures are lower bounds."""
+
+USUAL = (0.1, 0.9)
+"""Between these quantiles of the training rows a value is usual."""
 
 _NEVER_LOWER = frozenset(
     {
@@ -93,7 +96,13 @@ class AnchoredModel:
         return (*prior.features, *_EXTRAS)
 
     @classmethod
-    def fit(cls, rows: Sequence[TrainingRow], prior: LogisticPrior, seed: int) -> dict[str, Any]:
+    def fit(
+        cls,
+        rows: Sequence[TrainingRow],
+        prior: LogisticPrior,
+        seed: int,
+        weights: Sequence[float] | None = None,
+    ) -> dict[str, Any]:
         """The parts to store: a fitted regression and the medians of the extra measures."""
         import numpy as np
         from sklearn.linear_model import LogisticRegression
@@ -104,12 +113,13 @@ class AnchoredModel:
         labels = np.array([row.label for row in rows])
         believed = np.array([probability_of(z) for z in anchors])
         worth = cls._PSEUDO_OUTCOMES / len(rows)
+        own = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=float)
 
         def fit(columns: Floats) -> Any:
             return LogisticRegression(C=1.0, max_iter=1000, random_state=seed).fit(
                 np.vstack([columns, columns, columns]),
                 np.concatenate([labels, np.ones_like(labels), np.zeros_like(labels)]),
-                np.concatenate([np.ones(len(rows)), believed * worth, (1 - believed) * worth]),
+                np.concatenate([own, believed * worth, (1 - believed) * worth]),
             )
 
         regression = fit(design)
@@ -145,11 +155,8 @@ class AnchoredModel:
 
 
 class BoostedModel:
-    """Gradient-boosted histograms on all measures and the prior's log-odds, then calibrated.
-
-    The trees are fitted on the earlier four fifths of the rows, a logistic calibration (Platt,
-    1999) on the latest fifth. Churn, spread and the prior's log-odds are monotone: they never
-    lower the risk.
+    """Gradient-boosted histograms on all measures and the prior's log-odds, calibrated
+    (`boosting.py`). Churn, spread and the prior's log-odds are monotone: they never lower the risk.
 
     Contributions: measures go one by one from the training median to the commit's value, once
     forwards and once backwards through the list, and each gets the mean of the two changes that it
@@ -158,88 +165,69 @@ class BoostedModel:
     """
 
     kind: ClassVar[str] = "boosted-histograms"
-    trusted_types: ClassVar[tuple[str, ...]] = (
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    )
-
-    _CALIBRATION_SHARE: ClassVar[float] = 0.2
-    _LEAST_CALIBRATION_FAILURES: ClassVar[int] = 5
+    trusted_types: ClassVar[tuple[str, ...]] = TRUSTED_TYPES
 
     def __init__(self, version: str, prior: LogisticPrior, parts: Mapping[str, Any]) -> None:
         self.version = version
         self._prior = prior
-        self._trees = parts["trees"]
-        self._slope = float(parts["slope"])
-        self._intercept = float(parts["intercept"])
-        medians = dict(zip(_MEASURES, (float(m) for m in parts["medians"]), strict=True))
+        self._parts = {name: parts[name] for name in ("trees", "slope", "intercept")}
+        medians, lows, highs = (
+            dict(zip(MEASURES, (float(v) for v in parts[name]), strict=True))
+            for name in ("medians", "lows", "highs")
+        )
         self._usual = CommitFeatures(**medians)
+        self._ranges = {name: (lows[name], highs[name]) for name in MEASURES}
 
     @staticmethod
     def features(prior: LogisticPrior) -> tuple[str, ...]:  # noqa: ARG004  the same shape as AnchoredModel's
-        return ("prior_log_odds", *_MEASURES)
+        return ("prior_log_odds", *MEASURES)
 
     @classmethod
-    def fit(cls, rows: Sequence[TrainingRow], prior: LogisticPrior, seed: int) -> dict[str, Any]:
-        """The parts to store: trees, the two numbers of their calibration, medians."""
+    def fit(
+        cls,
+        rows: Sequence[TrainingRow],
+        prior: LogisticPrior,
+        seed: int,
+        weights: Sequence[float] | None = None,
+    ) -> dict[str, Any]:
+        """The parts to store: trees, the two numbers of their calibration, the usual commit."""
         import numpy as np
-        from sklearn.ensemble import HistGradientBoostingClassifier
 
-        ordered = sorted(rows, key=lambda row: (row.committed_at, row.key))
-        labels = np.array([row.label for row in ordered])
+        order = sorted(range(len(rows)), key=lambda i: (rows[i].committed_at, rows[i].key))
+        ordered = [rows[i] for i in order]
+        worth = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=float)[order]
         matrix = _matrix([row.features for row in ordered], prior)
-        at = len(ordered) - round(cls._CALIBRATION_SHARE * len(ordered))
-        is_separable = 0 < labels[:at].sum() < at
-        trees = HistGradientBoostingClassifier(
-            learning_rate=0.05,
-            max_iter=120,
-            max_leaf_nodes=8,
-            min_samples_leaf=20,
-            l2_regularization=1.0,
-            monotonic_cst=[1] + [int(name in _NEVER_LOWER) for name in _MEASURES],
-            early_stopping=False,
-            random_state=seed,
+        table = Table(
+            matrix=matrix,
+            labels=np.array([row.label for row in ordered], dtype=float),
+            moments=np.array([row.committed_at.timestamp() for row in ordered]),
+            weights=worth,
+            signs=[1, *(int(name in _NEVER_LOWER) for name in MEASURES)],
         )
-        slope, intercept = 1.0, 0.0
-        with _one_thread():
-            if is_separable:
-                trees.fit(_without_empty_columns(matrix[:at]), labels[:at])
-                slope, intercept = cls._calibrate(trees.decision_function(matrix[at:]), labels[at:])
-            else:
-                trees.fit(_without_empty_columns(matrix), labels)
         return {
-            "trees": trees,
-            "slope": slope,
-            "intercept": intercept,
-            "medians": _medians(matrix[:, 1:]),
+            **fit_boosted(table, seed),
+            "medians": _quantiles(matrix[:, 1:], 0.5),
+            "lows": _quantiles(matrix[:, 1:], USUAL[0]),
+            "highs": _quantiles(matrix[:, 1:], USUAL[1]),
         }
 
-    @classmethod
-    def _calibrate(cls, log_odds: Floats, labels: Floats) -> tuple[float, float]:
-        from sklearn.linear_model import LogisticRegression
-
-        n_failures = int(labels.sum())
-        if min(n_failures, len(labels) - n_failures) < cls._LEAST_CALIBRATION_FAILURES:
-            return 1.0, 0.0
-        fitted = LogisticRegression(C=1.0).fit(log_odds.reshape(-1, 1), labels)
-        slope = float(fitted.coef_[0][0])
-        return (slope, float(fitted.intercept_[0])) if slope > 0 else (1.0, 0.0)
-
     def score(self, features: CommitFeatures) -> Scored:
-        forwards = self._path(features, _MEASURES)
-        backwards = self._path(features, _MEASURES[::-1])
-        log_odds = self._log_odds([*forwards, *backwards])
-        changes = dict.fromkeys(_MEASURES, 0.0)
+        forwards = self._path(features, MEASURES)
+        backwards = self._path(features, MEASURES[::-1])
+        found = self._log_odds([*forwards, *backwards])
+        changes = dict.fromkeys(MEASURES, 0.0)
         for order, path in (
-            (_MEASURES, log_odds[: len(forwards)]),
-            (_MEASURES[::-1], log_odds[len(forwards) :]),
+            (MEASURES, found[: len(forwards)]),
+            (MEASURES[::-1], found[len(forwards) :]),
         ):
             for name, (before, after) in zip(order, pairwise(path), strict=True):
                 changes[name] += (after - before) / 2
         contributions = [
-            Contribution(name, getattr(features, name), changes[name]) for name in _MEASURES
+            Contribution(name, getattr(features, name), changes[name], *self._ranges[name])
+            for name in MEASURES
         ]
         # The last commit of a path is the one asked about.
-        return Scored(probability_of(log_odds[-1]), strongest_first(contributions))
+        return Scored(probability_of(found[-1]), strongest_first(contributions))
 
     @property
     def median_log_odds(self) -> float:
@@ -254,9 +242,8 @@ class BoostedModel:
         return steps
 
     def _log_odds(self, commits: Sequence[CommitFeatures]) -> list[float]:
-        with _one_thread():
-            raw = self._trees.decision_function(_matrix(commits, self._prior))
-        return [float(self._slope * z + self._intercept) for z in raw]
+        found: list[float] = log_odds(self._parts, _matrix(commits, self._prior)).tolist()
+        return found
 
 
 KINDS: Mapping[str, type[AnchoredModel] | type[BoostedModel]] = {
@@ -284,29 +271,14 @@ def _matrix(commits: Sequence[CommitFeatures], prior: LogisticPrior) -> Floats:
         float("nan") if getattr(commit, name) is None else float(getattr(commit, name))
     )
     return np.array(
-        [[prior.log_odds(c), *(value(c, name) for name in _MEASURES)] for c in commits],
+        [[prior.log_odds(c), *(value(c, name) for name in MEASURES)] for c in commits],
         dtype=float,
     )
 
 
-def _one_thread() -> AbstractContextManager[Any]:
-    """One OpenMP thread: beside other work, threads that wait for each other are far slower."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="openmp")
-    return limits
-
-
-def _without_empty_columns(matrix: Floats) -> Floats:
-    """A measure that no row knows as 0 everywhere: scikit-learn 1.9 cannot bin a column of NaN."""
-    import numpy as np
-
-    return np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
-
-
-def _medians(measures: Floats) -> Floats:
-    """Medians of the known values; 0 where no row knows any."""
+def _quantiles(measures: Floats, share: float) -> Floats:
+    """Quantiles of the known values; 0 where no row knows any."""
     import numpy as np
 
     known = [column[~np.isnan(column)] for column in measures.T]
-    return np.array([float(np.median(column)) if column.size else 0.0 for column in known])
+    return np.array([float(np.quantile(column, share)) if column.size else 0.0 for column in known])

@@ -19,6 +19,7 @@ from agentci_dagster.domain.learning import (
     base_rate_probabilities,
     churn_only_probabilities,
     compare,
+    efforts_of,
     evaluate,
     examine,
     split_by_time,
@@ -324,9 +325,10 @@ def test_candidate_champion_and_baselines_are_measured_on_the_same_later_rows():
     found = examine(split, FixedModel(0.2).score, FixedModel(0.9).score, "champion-1")
 
     labels = [r.label for r in split.holdout]
-    assert found.candidate == evaluate([0.2] * 6, labels)
-    assert found.champion == evaluate([0.9] * 6, labels)
-    assert found.base_rate == evaluate([(3 + 1) / (14 + 2)] * 6, labels)
+    efforts = efforts_of(split.holdout)
+    assert found.candidate == evaluate([0.2] * 6, labels, efforts)
+    assert found.champion == evaluate([0.9] * 6, labels, efforts)
+    assert found.base_rate == evaluate([(3 + 1) / (14 + 2)] * 6, labels, efforts)
     assert found.churn_only is not None
     assert found.churn_only.auc == 1.0
     assert (found.n_holdout, found.n_holdout_failures) == (6, 2)

@@ -5,10 +5,12 @@ Storing models: `adapters/model_files.py`.
 
 from __future__ import annotations
 
+from agentci_dagster.domain.learning.influence import Pooled, influence_weights, pool
 from agentci_dagster.domain.learning.promotion import compare, examine
 from agentci_dagster.domain.learning.quality import (
     base_rate_probabilities,
     churn_only_probabilities,
+    efforts_of,
     evaluate,
 )
 from agentci_dagster.domain.learning.rows import split_by_time, training_obstacle, training_rows
@@ -30,6 +32,7 @@ __all__ = [
     "Metrics",
     "ModelEvaluation",
     "ModelManifest",
+    "Pooled",
     "Promotion",
     "Split",
     "TrainingRow",
@@ -37,8 +40,11 @@ __all__ = [
     "base_rate_probabilities",
     "churn_only_probabilities",
     "compare",
+    "efforts_of",
     "evaluate",
     "examine",
+    "influence_weights",
+    "pool",
     "split_by_time",
     "training_obstacle",
     "training_rows",

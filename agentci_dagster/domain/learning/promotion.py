@@ -11,6 +11,7 @@ from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.learning.quality import (
     base_rate_probabilities,
     churn_only_probabilities,
+    efforts_of,
     evaluate,
 )
 from agentci_dagster.domain.learning.values import (
@@ -34,16 +35,17 @@ def examine(
     The baselines know the training rows only.
     """
     labels = [row.label for row in split.holdout]
-    n_failures = sum(labels)
+    n_failures, efforts = sum(labels), efforts_of(split.holdout)
 
     def measure(score: Score) -> Metrics:
-        return evaluate([score(row.features).probability for row in split.holdout], labels)
+        risks = [score(row.features).probability for row in split.holdout]
+        return evaluate(risks, labels, efforts)
 
     return ModelEvaluation(
         candidate=None if candidate is None else measure(candidate),
         champion=measure(champion),
-        base_rate=evaluate(base_rate_probabilities(split.train, len(labels)), labels),
-        churn_only=evaluate(churn_only_probabilities(split.train, split.holdout), labels),
+        base_rate=evaluate(base_rate_probabilities(split.train, len(labels)), labels, efforts),
+        churn_only=evaluate(churn_only_probabilities(split.train, split.holdout), labels, efforts),
         champion_version=champion_version,
         n_holdout=len(labels),
         n_holdout_failures=n_failures,

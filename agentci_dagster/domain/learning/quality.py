@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agentci_dagster.domain.learning.effort import p_opt, recall_at_effort
 from agentci_dagster.domain.learning.values import Metrics, TrainingRow
 
 if TYPE_CHECKING:
@@ -21,13 +22,16 @@ _RIDGE = 1.0
 _N_STEPS = 50
 
 
-def evaluate(probabilities: ArrayLike, labels: ArrayLike) -> Metrics:
+def evaluate(
+    probabilities: ArrayLike, labels: ArrayLike, efforts: ArrayLike | None = None
+) -> Metrics:
     """Quality of probabilities against 0/1 labels; a measure that the labels cannot define is None.
 
     Brier score (Brier, 1950); average precision as the step-wise area under precision and recall;
     AUC as the chance that a failure ranks above a success, ties counting half (Hanley & McNeil,
     1982); calibration error as the mean gap between probability and frequency in ten bins of equal
-    width, weighted by their counts (Naeini, Cooper & Hauskrecht, 2015).
+    width, weighted by their counts (Naeini, Cooper & Hauskrecht, 2015). The two measures of effort
+    (`effort.py`) need one effort per label and are None without.
     """
     import numpy as np
 
@@ -46,7 +50,14 @@ def evaluate(probabilities: ArrayLike, labels: ArrayLike) -> Metrics:
         average_precision=_average_precision(p, y) if n_failures else None,
         auc=_auc(p, y) if 0 < n_failures < y.size else None,
         calibration_error=_calibration_error(p, y),
+        recall_at_20_effort=None if efforts is None else recall_at_effort(p, y, efforts),
+        p_opt=None if efforts is None else p_opt(p, y, efforts),
     )
+
+
+def efforts_of(rows: Sequence[TrainingRow]) -> list[float]:
+    """What looking at each commit costs: its lines added and deleted."""
+    return [row.features.lines_added + row.features.lines_deleted for row in rows]
 
 
 def base_rate_probabilities(train: Sequence[TrainingRow], n: int) -> Floats:
@@ -105,7 +116,7 @@ def _calibration_error(p: Floats, y: Floats) -> float:
 def _log_churn(rows: Sequence[TrainingRow]) -> Floats:
     import numpy as np
 
-    return np.log1p([r.features.lines_added + r.features.lines_deleted for r in rows])
+    return np.log1p(efforts_of(rows))
 
 
 def _fit_line(x: Floats, y: Floats) -> tuple[float, float]:

@@ -29,6 +29,15 @@ class LearningPolicy:
     margin: float = 0.0
     """Brier score by which the candidate must beat the champion on the same later holdout."""
     seed: int = 20_130_601
+    mined_weight: float = 0.2
+    """What a row labelled from history counts against an outcome: most of such labels are no failed
+    deployments."""
+    mined_worth: float = 200.0
+    """Outcomes that all mined rows together may count for; more real ones outweigh them."""
+    most_influence: float = 0.05
+    """Share of all training weight that one day or one author may have."""
+    free_influence: float = 20.0
+    """Outcomes that a day or an author may always count for, however few rows there are."""
 
     def __post_init__(self) -> None:
         if not 0 < self.holdout_share < 1:
@@ -37,6 +46,10 @@ class LearningPolicy:
             raise ValueError("maturity_s and margin are not negative")
         if min(self.retrain_every, self.min_rows, self.min_failures) < 1:
             raise ValueError("retrain_every, min_rows and min_failures are at least 1")
+        if not 0 < self.most_influence <= 1:
+            raise ValueError("most_influence is a fraction above 0")
+        if min(self.mined_weight, self.mined_worth) < 0 or self.free_influence <= 0:
+            raise ValueError("mined weights are not negative, free_influence is above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,14 @@ class TrainingRow:
     features: CommitFeatures
     probability: float | None
     """What the model of that day said."""
+    weight: float = 1.0
+    """What it counts against an outcome; rows labelled from history count less."""
+    author: str = ""
+    """A pseudonym, for the cap on one author's influence only; empty when unknown."""
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise ValueError("a weight is not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +110,10 @@ class Metrics:
     average_precision: float | None
     auc: float | None
     calibration_error: float | None
+    recall_at_20_effort: float | None = None
+    """Share of failures in the riskiest fifth of all changed lines."""
+    p_opt: float | None = None
+    """Nearness to the best ranking by effort, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,17 @@ class RiskBand(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """How much one feature moved the score, in log-odds; positive is riskier."""
+    """How much one feature moved the score, in log-odds; positive is riskier.
+
+    `usual_low` and `usual_high` enclose four fifths of the rows that the model was trained on; None
+    where the model does not know them.
+    """
 
     feature: str
     value: float | None
     log_odds: float
+    usual_low: float | None = None
+    usual_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
