@@ -1,5 +1,5 @@
-"""The gates as blocking asset checks, and the verdict on a release as a check that stops nothing.
-Deciding: `domain/gates.py`.
+"""The gates as blocking asset checks; the verdict on a release, and drift, as checks that stop
+nothing. Deciding: `domain/gates.py`, `domain/learning/drift.py`.
 """
 
 import dagster as dg
@@ -7,6 +7,16 @@ import dagster as dg
 from agentci_dagster.domain.gates import GateDecision, image_gate, risk_gate, test_gate
 from agentci_dagster.domain.health import HealthReport, Verdict
 from agentci_dagster.domain.image import Image
+from agentci_dagster.domain.learning import (
+    LearningPolicy,
+    Steadiness,
+    TrainingRows,
+    calibration_steady,
+    drift,
+    features_steady,
+    rate_steady,
+    split_by_time,
+)
 from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.selection import TestReport
@@ -49,7 +59,50 @@ def release_is_healthy(health_report: HealthReport) -> dg.AssetCheckResult:
     )
 
 
-GATES = (risk_is_accepted, tests_allow_delivery, image_is_deployable, release_is_healthy)
+@dg.asset_check(asset="training_set")
+def commits_look_as_before(
+    training_set: TrainingRows, learning_policy: dg.ResourceParam[LearningPolicy]
+) -> dg.AssetCheckResult:
+    """The latest commits have features like those of the commits before them (PSI)."""
+    found = drift(split_by_time(training_set.rows, learning_policy), learning_policy)
+    return _told(features_steady(found, learning_policy))
+
+
+@dg.asset_check(asset="training_set")
+def failures_are_as_frequent(
+    training_set: TrainingRows, learning_policy: dg.ResourceParam[LearningPolicy]
+) -> dg.AssetCheckResult:
+    """The latest commits fail about as often as the commits before them."""
+    found = drift(split_by_time(training_set.rows, learning_policy), learning_policy)
+    return _told(rate_steady(found, learning_policy))
+
+
+@dg.asset_check(asset="training_set")
+def scores_keep_their_word(
+    training_set: TrainingRows, learning_policy: dg.ResourceParam[LearningPolicy]
+) -> dg.AssetCheckResult:
+    """About as many of the latest commits failed as their scores promised when they arrived."""
+    found = drift(split_by_time(training_set.rows, learning_policy), learning_policy)
+    return _told(calibration_steady(found, learning_policy))
+
+
+GATES = (
+    risk_is_accepted,
+    tests_allow_delivery,
+    image_is_deployable,
+    release_is_healthy,
+    commits_look_as_before,
+    failures_are_as_frequent,
+    scores_keep_their_word,
+)
+
+
+def _told(found: Steadiness) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=found.is_steady,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=clean_text(found.in_words, 500),
+    )
 
 
 def _result(decision: GateDecision) -> dg.AssetCheckResult:

@@ -433,6 +433,9 @@ class ModelStore(Protocol):
     def manifest(self, version: str) -> ModelManifest | None:
         """The manifest of a stored model; None for the prior."""
 
+    def versions(self) -> tuple[str, ...]:
+        """The versions of all stored models, oldest first."""
+
     def promote(self, version: str) -> None:
         """Point to a new champion."""
 

@@ -115,6 +115,7 @@ def train(rows: pd.DataFrame, base_rate: float = ASSUMED_BASE_RATE) -> dict:
                 "knots": [round(float(k), 6) for k in knots[name]],
                 "log_odds": [round(float(v), 6) for v in values],
                 "median": round(float(rows[name].median()), 6),
+                "usual": [round(float(q), 6) for q in rows[name].quantile([0.1, 0.9])],
             }
         )
         at += n

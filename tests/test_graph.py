@@ -33,6 +33,9 @@ GATES = {
     ("test_report", "tests_allow_delivery"): True,
     ("image", "image_is_deployable"): True,
     ("health_report", "release_is_healthy"): False,
+    ("training_set", "commits_look_as_before"): False,
+    ("training_set", "failures_are_as_frequent"): False,
+    ("training_set", "scores_keep_their_word"): False,
 }
 PER_COMMIT = {
     "commit_diff",

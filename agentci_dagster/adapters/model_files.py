@@ -135,6 +135,11 @@ class ModelFiles:
             return None
         return load_json(ModelManifest, self._read(f"{version}.json"))
 
+    def versions(self) -> tuple[str, ...]:
+        """Those whose file is there, by the time of making."""
+        found = sorted(self._folder.glob("*.skops"), key=lambda p: (p.stat().st_mtime, p.name))
+        return tuple(path.stem for path in found if _VERSION.fullmatch(path.stem))
+
     def promote(self, version: str) -> None:
         """Point to a new champion, after reading it: one that cannot be loaded is not promoted."""
         self.load(version)

@@ -18,6 +18,7 @@ from agentci_dagster.cli import (
     doctor,
     down,
     mine,
+    model,
     report,
     rollback,
     run,
@@ -60,6 +61,7 @@ app.command("report")(report.report)
 app.command("scorecard")(scorecard.scorecard)
 app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
+app.add_typer(model.app, name="model")
 
 
 def run_app() -> None:

@@ -148,6 +148,14 @@ def test_an_unknown_version_is_a_usage_error_and_promotes_nothing(store):
     assert store.champion().version.startswith("prior-")
 
 
+def test_all_stored_models_are_listed(store):
+    assert store.versions() == ()
+
+    manifest = store.train(rows(12), POLICY)
+
+    assert store.versions() == (manifest.version,)
+
+
 def test_the_prior_can_be_promoted_back(store):
     prior = store.champion().version
     store.promote(store.train(rows(12), POLICY).version)

@@ -222,6 +222,23 @@ def test_reasons_say_values_in_plain_words_strongest_first():
     )
 
 
+def test_a_reason_tells_the_usual_range_where_the_model_knows_it():
+    commit = features(lines_added=900.0, developers=2.0, is_fix=1.0)
+    moved = [
+        Contribution("lines_added", 900.0, 1.9, 2.0, 130.0),
+        Contribution("lines_deleted", 0.0, 0.1, 1.0, 40.0),
+        Contribution("developers", 2.0, 0.5, 2.0, 2.0),
+        Contribution("is_fix", 1.0, 0.4, 0.0, 1.0),
+    ]
+
+    assert reasons_in_words(moved, commit) == (
+        f"adds 900 lines and deletes {commit.lines_deleted:,.0f}; 2 to 130 are usual"
+        " (raises the risk)",
+        "2 people changed the touched files before; 2 is usual (raises the risk)",
+        "the message speaks of a fix (raises the risk)",
+    )
+
+
 def test_one_of_anything_is_singular():
     commit = features(
         lines_added=1.0, files=1.0, directories=1.0, developers=1.0, unique_changes=1.0

@@ -78,6 +78,9 @@ class FakeModelStore:
     def manifest(self, version: str) -> ModelManifest | None:
         return self.models[version][1] if version in self.models else None
 
+    def versions(self) -> tuple[str, ...]:
+        return tuple(self.models)
+
     def promote(self, version: str) -> None:
         self.load(version)
         self.champion_version = version

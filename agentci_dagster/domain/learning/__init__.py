@@ -5,7 +5,18 @@ Storing models: `adapters/model_files.py`.
 
 from __future__ import annotations
 
+from agentci_dagster.domain.learning.drift import (
+    Drift,
+    FeatureDrift,
+    Steadiness,
+    calibration_steady,
+    drift,
+    drifted_features,
+    features_steady,
+    rate_steady,
+)
 from agentci_dagster.domain.learning.influence import Pooled, influence_weights, pool
+from agentci_dagster.domain.learning.prequential import Block, Prequential, prequential
 from agentci_dagster.domain.learning.promotion import compare, examine
 from agentci_dagster.domain.learning.quality import (
     base_rate_probabilities,
@@ -13,6 +24,7 @@ from agentci_dagster.domain.learning.quality import (
     efforts_of,
     evaluate,
 )
+from agentci_dagster.domain.learning.routes import RouteShare, routing_table
 from agentci_dagster.domain.learning.rows import split_by_time, training_obstacle, training_rows
 from agentci_dagster.domain.learning.values import (
     CandidateModel,
@@ -27,24 +39,37 @@ from agentci_dagster.domain.learning.values import (
 )
 
 __all__ = [
+    "Block",
     "CandidateModel",
+    "Drift",
+    "FeatureDrift",
     "LearningPolicy",
     "Metrics",
     "ModelEvaluation",
     "ModelManifest",
     "Pooled",
+    "Prequential",
     "Promotion",
+    "RouteShare",
     "Split",
+    "Steadiness",
     "TrainingRow",
     "TrainingRows",
     "base_rate_probabilities",
+    "calibration_steady",
     "churn_only_probabilities",
     "compare",
+    "drift",
+    "drifted_features",
     "efforts_of",
     "evaluate",
     "examine",
+    "features_steady",
     "influence_weights",
     "pool",
+    "prequential",
+    "rate_steady",
+    "routing_table",
     "split_by_time",
     "training_obstacle",
     "training_rows",

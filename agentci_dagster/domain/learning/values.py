@@ -38,6 +38,11 @@ class LearningPolicy:
     """Share of all training weight that one day or one author may have."""
     free_influence: float = 20.0
     """Outcomes that a day or an author may always count for, however few rows there are."""
+    most_psi: float = 0.25
+    """Population stability index from which a feature counts as drifted: the usual bound for a
+    major shift (Siddiqi, 2006)."""
+    most_z: float = 3.0
+    """Standard errors by which label rate or calibration may move before it is said."""
 
     def __post_init__(self) -> None:
         if not 0 < self.holdout_share < 1:

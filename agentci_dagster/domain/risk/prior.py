@@ -24,7 +24,8 @@ class LogisticPrior:
     Args:
         document: `version`, `intercept` (log-odds) and `shapes`, each with `name`, `scale` (`log1p`
         or `linear`),
-            `knots` (rising), `log_odds` (one per knot) and `median` (in the feature's own unit).
+            `knots` (rising), `log_odds` (one per knot), `median` and, where known, `usual` (in the
+            feature's own unit: what encloses four fifths of the training rows).
 
     Raises:
         ValueError: the document is no such model, or more churn would lower the risk.
@@ -94,6 +95,7 @@ class _Shape:
     knots: tuple[float, ...]
     values: tuple[float, ...]
     median: float
+    usual: tuple[float | None, float | None] = (None, None)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> _Shape:
@@ -103,6 +105,7 @@ class _Shape:
             knots=tuple(float(k) for k in document["knots"]),
             values=tuple(float(v) for v in document["log_odds"]),
             median=float(document["median"]),
+            usual=_usual(document.get("usual")),
         )
         if shape.name not in CommitFeatures.__dataclass_fields__:
             raise ValueError(f"not a prior: no feature is named {shape.name!r}")
@@ -116,7 +119,7 @@ class _Shape:
 
     def contribution(self, value: float | None) -> Contribution:
         known = self.median if value is None else value
-        return Contribution(self.name, value, self.at(known) - self.at(self.median))
+        return Contribution(self.name, value, self.at(known) - self.at(self.median), *self.usual)
 
     def at(self, value: float) -> float:
         x = math.log1p(max(value, 0.0)) if self.is_log else value
@@ -128,6 +131,13 @@ class _Shape:
         x0, x1 = self.knots[right - 1], self.knots[right]
         y0, y1 = self.values[right - 1], self.values[right]
         return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+
+
+def _usual(span: Any) -> tuple[float | None, float | None]:
+    if span is None:
+        return None, None
+    low, high = span
+    return float(low), float(high)
 
 
 # Churn, where the field agrees; and the word "fix" in a message, which anybody can write.

@@ -25,16 +25,46 @@ def reasons_in_words(
     Only numbers enter the words, never text of the commit.
     """
     moved: dict[_Sentence, float] = {}
+    usual: dict[_Sentence, str] = {}
     for contribution in contributions:
-        sentence = _SENTENCE_OF.get(contribution.feature)
+        sentence = _sentence_of(contribution.feature)
         if sentence is not None:
             moved[sentence] = moved.get(sentence, 0.0) + contribution.log_odds
+            # A sentence speaks of its first measure first, and so does its range.
+            if contribution.feature == sentence.features[0]:
+                usual[sentence] = _range(contribution)
     told = sorted(moved.items(), key=lambda item: -abs(item[1]))
     return tuple(
-        f"{sentence.say(features)} ({'raises' if log_odds > 0 else 'lowers'} the risk)"
+        f"{sentence.say(features)}{usual.get(sentence, '')}"
+        f" ({'raises' if log_odds > 0 else 'lowers'} the risk)"
         for sentence, log_odds in told[:_MOST_REASONS]
         if abs(log_odds) >= _LEAST_LOG_ODDS
     )
+
+
+def _sentence_of(feature: str) -> _Sentence | None:
+    """The sentence written for a feature, or its own name and value; None for what is none."""
+    if feature in _SENTENCE_OF or feature not in CommitFeatures.__dataclass_fields__:
+        return _SENTENCE_OF.get(feature)
+
+    def say(features: CommitFeatures) -> str:
+        value = getattr(features, feature)
+        return f"{feature.replace('_', ' ')}: {'unknown' if value is None else f'{value:,.4g}'}"
+
+    # Kept, so that the same feature is the same sentence again.
+    return _SENTENCE_OF.setdefault(feature, _Sentence((feature,), say))
+
+
+def _range(contribution: Contribution) -> str:
+    """The usual range of a count; a yes or no has none."""
+    low, high = contribution.usual_low, contribution.usual_high
+    if low is None or high is None or contribution.feature in _YES_OR_NO:
+        return ""
+    between = f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
+    return f"; {between} {'is' if round(low) == round(high) else 'are'} usual"
+
+
+_YES_OR_NO = ("is_fix", "is_capped")
 
 
 @dataclass(frozen=True, slots=True)
