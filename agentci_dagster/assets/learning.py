@@ -13,6 +13,7 @@ from agentci_dagster.domain.learning import (
     TrainingRows,
     compare,
     examine,
+    pool,
     split_by_time,
     training_obstacle,
     training_rows,
@@ -51,7 +52,8 @@ def candidate_model(
     """A model trained on the earlier outcomes, stored with its manifest; it does not score yet."""
     train = split_by_time(training_set.rows, learning_policy).train
     obstacle = training_obstacle(train)
-    manifest = None if obstacle else models.train(train, learning_policy)
+    pooled = pool(train, (), learning_policy)
+    manifest = None if obstacle else models.train(pooled.rows, learning_policy)
     candidate = CandidateModel(
         manifest=manifest,
         n_rows=len(training_set.rows),
@@ -67,6 +69,7 @@ def candidate_model(
             "kind": manifest.kind if manifest else "none",
             "n_rows": candidate.n_rows,
             "n_failures": candidate.n_failures,
+            "pooling": pooled.in_words,
             "note": obstacle or f"trained on {len(train)} earlier outcomes",
         },
     )
@@ -139,6 +142,8 @@ _QUALITY = dg.TableSchema(
         dg.TableColumn("average_precision", "float"),
         dg.TableColumn("auc", "float"),
         dg.TableColumn("calibration_error", "float"),
+        dg.TableColumn("recall_at_20_effort", "float"),
+        dg.TableColumn("p_opt", "float"),
     ]
 )
 

@@ -108,3 +108,30 @@ def test_worse_candidate_is_not_promoted_and_the_champion_stays(world: House) ->
     assert metadata(promotion)["is_promoted"] is False
     assert metadata(promotion)["champion_version"] == "prior-fixed"
     assert world.models.promoted == []
+
+
+def test_drift_is_told_and_stops_nothing(world):
+    from agentci_dagster import gates
+
+    settle(world, 60)
+    learnt = rows(world).value
+    checks = (
+        gates.commits_look_as_before,
+        gates.failures_are_as_frequent,
+        gates.scores_keep_their_word,
+    )
+
+    told = [check(training_set=learnt, learning_policy=POLICY) for check in checks]
+
+    # Lines rise from commit to commit here.
+    assert [result.passed for result in told[:2]] == [False, True]
+    assert "lines_added (PSI" in told[0].description
+    assert {result.severity for result in told} == {dg.AssetCheckSeverity.WARN}
+
+
+def test_what_each_row_counts_is_told(world):
+    settle(world, 20)
+
+    made, _, _ = learn(world)
+
+    assert "outcomes of weight 1" in metadata(made)["pooling"]

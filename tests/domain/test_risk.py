@@ -23,6 +23,7 @@ from agentci_dagster.domain.risk import (
     reasons_in_words,
     strongest_first,
 )
+from agentci_dagster.domain.risk.words import _plain
 from agentci_dagster.domain.routing import RiskPolicy, Route
 from tests.builders import diff, features, file_change
 
@@ -223,7 +224,7 @@ def test_reasons_say_values_in_plain_words_strongest_first():
 
 
 def test_a_reason_tells_the_usual_range_where_the_model_knows_it():
-    commit = features(lines_added=900.0, developers=2.0, is_fix=1.0)
+    commit = features(lines_added=900.0, lines_deleted=0.0, developers=2.0, is_fix=1.0)
     moved = [
         Contribution("lines_added", 900.0, 1.9, 2.0, 130.0),
         Contribution("lines_deleted", 0.0, 0.1, 1.0, 40.0),
@@ -232,11 +233,17 @@ def test_a_reason_tells_the_usual_range_where_the_model_knows_it():
     ]
 
     assert reasons_in_words(moved, commit) == (
-        f"adds 900 lines and deletes {commit.lines_deleted:,.0f}; 2 to 130 are usual"
-        " (raises the risk)",
+        "adds 900 lines and deletes 0; 2 to 130 are usual (raises the risk)",
         "2 people changed the touched files before; 2 is usual (raises the risk)",
         "the message speaks of a fix (raises the risk)",
     )
+
+
+def test_a_feature_without_a_sentence_says_its_name_and_value():
+    sentence = _plain("lines_before")
+
+    assert sentence.say(features(lines_before=1234.0)) == "lines before: 1,234"
+    assert sentence.say(features(lines_before=None)) == "lines before: unknown"
 
 
 def test_one_of_anything_is_singular():

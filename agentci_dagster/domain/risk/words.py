@@ -27,7 +27,7 @@ def reasons_in_words(
     moved: dict[_Sentence, float] = {}
     usual: dict[_Sentence, str] = {}
     for contribution in contributions:
-        sentence = _sentence_of(contribution.feature)
+        sentence = _SENTENCE_OF.get(contribution.feature)
         if sentence is not None:
             moved[sentence] = moved.get(sentence, 0.0) + contribution.log_odds
             # A sentence speaks of its first measure first, and so does its range.
@@ -40,19 +40,6 @@ def reasons_in_words(
         for sentence, log_odds in told[:_MOST_REASONS]
         if abs(log_odds) >= _LEAST_LOG_ODDS
     )
-
-
-def _sentence_of(feature: str) -> _Sentence | None:
-    """The sentence written for a feature, or its own name and value; None for what is none."""
-    if feature in _SENTENCE_OF or feature not in CommitFeatures.__dataclass_fields__:
-        return _SENTENCE_OF.get(feature)
-
-    def say(features: CommitFeatures) -> str:
-        value = getattr(features, feature)
-        return f"{feature.replace('_', ' ')}: {'unknown' if value is None else f'{value:,.4g}'}"
-
-    # Kept, so that the same feature is the same sentence again.
-    return _SENTENCE_OF.setdefault(feature, _Sentence((feature,), say))
 
 
 def _range(contribution: Contribution) -> str:
@@ -180,4 +167,18 @@ _SENTENCES = (
     _Sentence(_content("added"), lambda f: f"adds code of {_count(f.added_words, 'word')}"),
     _Sentence(_content("removed"), lambda f: f"removes code of {_count(f.removed_words, 'word')}"),
 )
-_SENTENCE_OF = {name: sentence for sentence in _SENTENCES for name in sentence.features}
+
+
+def _plain(feature: str) -> _Sentence:
+    """A feature without a sentence of its own: its name and its value."""
+
+    def say(features: CommitFeatures) -> str:
+        value = getattr(features, feature)
+        return f"{feature.replace('_', ' ')}: {'unknown' if value is None else f'{value:,.4g}'}"
+
+    return _Sentence((feature,), say)
+
+
+_SENTENCE_OF = {name: _plain(name) for name in CommitFeatures.__dataclass_fields__} | {
+    name: sentence for sentence in _SENTENCES for name in sentence.features
+}
