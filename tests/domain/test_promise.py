@@ -211,8 +211,10 @@ def test_no_promise_asked_for_is_said():
 
 
 @pytest.mark.parametrize(
-    "nonsense", [{"promise": 1.0}, {"promise": -0.1}, {"promise_confidence": 1.0}], ids=str
+    "nonsense",
+    [{"promise": 1.0}, {"promise": -0.1}, {"promise_confidence": 1.0}, {"audit_share": 1.1}],
+    ids=str,
 )
 def test_promises_that_nobody_can_keep_are_refused(nonsense):
-    with pytest.raises(ValueError, match="promise"):
+    with pytest.raises(ValueError, match="promise|audit_share"):
         RiskPolicy(**nonsense)
