@@ -32,7 +32,7 @@ n = 0
 for commit in Repository(sys.argv[1], include_refs=False).traverse_commits():
     n += 1
     try:
-        commit.files, commit.insertions, commit.deletions, [f.nloc for f in commit.modified_files]
+        [(f.filename, f.added_lines, f.deleted_lines) for f in commit.modified_files]
     except Exception as error:
         print(commit.hash, error, file=sys.stderr)
 print(n)
@@ -156,13 +156,16 @@ def _online(repository: Path, n: int) -> dict[str, Any]:
 
 
 def _pydriller(repository: Path, python: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(python), "-c", _PYDRILLER, str(repository)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    return {"commits": done.stdout.strip(), "complaints": len(done.stderr.splitlines())}
+    with tempfile.TemporaryDirectory() as folder:
+        # It does not take bare repositories.
+        clone = ["git", "clone", "-q", "--shared", "--no-checkout", str(repository), folder]
+        subprocess.run(clone, check=True)
+        done = subprocess.run(
+            [str(python), "-c", _PYDRILLER, folder], capture_output=True, check=False, text=True
+        )
+    if done.returncode:
+        raise SystemExit(f"PyDriller failed: {done.stderr[-500:]}")
+    return {"commits": int(done.stdout), "complaints": len(done.stderr.splitlines())}
 
 
 if __name__ == "__main__":

@@ -48,6 +48,10 @@ create table authors (
 );
 create table tips (sha text primary key) without rowid;
 """
+# Numbers have no gaps, and counting rows would read them all.
+_N_COMMITS = "select coalesce(max(number) + 1, 0) from commits"
+_N_AUTHORS = "select coalesce(max(number) + 1, 0) from authors"
+_HAS_FILES = "select exists (select 1 from files)"
 _COMMIT = (
     "select number, rank, committed_s, hidden, pace, n_changes, n_fixes, n_reverts from commits"
 )
@@ -71,18 +75,18 @@ class _StoredPast:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._commits: _Table[str, CommitRecord] = _Table(
-            database, "commits", _COMMIT + " where sha = ?", _commit_from
+            database, _N_COMMITS, _COMMIT + " where sha = ?", _commit_from
         )
         # Filled by the other table: each commit is written once.
         self._numbers: _Table[int, CommitRecord] = _Table(
-            database, "commits", _COMMIT + " where number = ?", _commit_from
+            database, _N_COMMITS, _COMMIT + " where number = ?", _commit_from
         )
         self._files: _Table[str, FileRecord] = _Table(
-            database, "files", "select rows from files where path = ?", FileRecord
+            database, _HAS_FILES, "select rows from files where path = ?", FileRecord
         )
         self._authors: _Table[str, AuthorRecord] = _Table(
             database,
-            "authors",
+            _N_AUTHORS,
             "select number, numbers, moments, groups, names from authors where id = ?",
             _author_from,
         )
@@ -127,12 +131,12 @@ class _Table(Generic[K, V]):
     """The records of one table, read when they are asked for and written together."""
 
     def __init__(
-        self, database: sqlite3.Connection, name: str, find: str, read: Callable[..., V]
+        self, database: sqlite3.Connection, size: str, find: str, read: Callable[..., V]
     ) -> None:
         self._database = database
         self._find = find
         self._read = read
-        (self._n_stored,) = database.execute(f"select count(*) from {name}").fetchone()  # noqa: S608 -- our own names
+        (self._n_stored,) = database.execute(size).fetchone()
         self._known: dict[K, V | None] = {}
         self._new: dict[K, V] = {}
         self._n_added = 0
@@ -182,7 +186,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     try:
         database.execute("pragma synchronous = normal")
-        database.execute("pragma journal_mode = wal")
+        database.execute("pragma journal_mode = truncate")
         database.execute("begin immediate")
         (version,) = database.execute("pragma user_version").fetchone()
         if version != _VERSION:

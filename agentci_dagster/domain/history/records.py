@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple, Protocol, TypeVar
 
 from agentci_dagster.domain.history.ancestry import Visible
@@ -89,18 +90,20 @@ class FileRecord:
     _WIDTH = len(Touch._fields)
 
     def __init__(self, rows: bytes = b"") -> None:
-        self._rows = array("q")
-        self._peaks = array("q")
-        self._commits: set[int] = set()
-        self.authors: Counter[int] = Counter()
-        self.fixes: set[int] = set()
-        self.reverts: set[int] = set()
-        self.net = 0
-        self.has_doubles = False
+        self._rows = array("q", rows)
+        width, stored = self._WIDTH, self._rows
+        ranks, commits = stored[3::width], stored[1::width]
+        newest: Iterator[int] = accumulate(
+            range(len(ranks)), lambda a, b: int(b if ranks[b] > ranks[a] else a)
+        )
+        self._peaks = array("q", newest)
+        self._commits = set(commits)
+        self.authors: Counter[int] = Counter(stored[2::width])
+        self.fixes = {c for c, is_one in zip(commits, stored[8::width], strict=True) if is_one}
+        self.reverts = {c for c, is_one in zip(commits, stored[9::width], strict=True) if is_one}
+        self.net = sum(stored[7::width])
+        self.has_doubles = len(self._commits) < len(commits)
         self.is_changed = False
-        stored = array("q", rows)
-        for start in range(0, len(stored), self._WIDTH):
-            self._add(Touch._make(stored[start : start + self._WIDTH]))
 
     def add(self, touch: Touch) -> None:
         """Take in one more change; `via` never falls."""
