@@ -91,7 +91,9 @@ def commitguru113(folder: Path) -> dict:
     for labels, y in (("hindsight", train.y), ("known_at_the_time", known)):
         p, seconds = learnt(train, y, test, columns)
         found[labels] = of_projects(p, test) | {"train_cpu_s": seconds}
-    found["churn"] = of_projects(squashed((test.la + test.ld).fillna(0)), test)
+    churn = of_projects(squashed((test.la + test.ld).fillna(0)), test)
+    # A ranking is no probability.
+    found["churn"] = {k: v for k, v in churn.items() if k not in ("brier", "calibration_error")}
     return found | {"first_50_commits_of_a_new_project": first_commits(rows, columns)}
 
 
@@ -117,7 +119,7 @@ def first_commits(rows, columns, n_folds: int = 3) -> dict:
     scored = []
     for k in range(n_folds):
         test = rows[(fold == k) & (number < 50)]
-        # The other projects' earliest two years are what a young project looks like.
+        # The other projects' first thousand commits are what a young project looks like.
         train = rows[(fold != k) & (number < 1000)].sort_values("ts")
         p, _ = learnt(train, train.y, test, columns)
         scored.append(test.assign(p=p))
