@@ -201,16 +201,16 @@ def test_commits_with_missing_objects_are_flagged_and_the_rest_is_read(
         content = one.read_bytes()
         for part in one.parent.glob(f"{one.stem}.*"):
             part.unlink()
-        mirror._plumbing.ask("unpack-objects", "-q", input=content)
+        mirror.plumbing.ask("unpack-objects", "-q", input=content)
     (mirror.folder / "objects" / lost[:2] / lost[2:]).unlink()
 
-    found = {e.change.sha: e.change for e in entries(mirror._plumbing, [last])}
+    found = {e.change.sha: e.change for e in entries(mirror.plumbing, [last])}
 
     assert list(found) == [first, broken, last]
     assert [c.is_capped for c in found.values()] == [False, True, False]
     assert [f.path for f in found[broken].files] == ["a.py", "b.py"]
     assert mirror.features(mirror.diff(last)).experience == 2
-    assert entry_of(mirror._plumbing, broken).change.is_capped
+    assert entry_of(mirror.plumbing, broken).change.is_capped
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -216,5 +216,5 @@ def test_no_promise_asked_for_is_said():
     ids=str,
 )
 def test_promises_that_nobody_can_keep_are_refused(nonsense):
-    with pytest.raises(ValueError, match="promise|audit_share"):
+    with pytest.raises(ValueError, match=r"promise|audit_share"):
         RiskPolicy(**nonsense)

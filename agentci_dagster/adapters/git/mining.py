@@ -1,5 +1,5 @@
-"""Rows and labels of a whole repository, read in place with our own configuration, and the
-comparison of the labels with `git blame`.
+"""Rows and labels of a whole repository, read in a mirror of ours, and the comparison of the
+labels with `git blame`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from agentci_dagster.adapters.git.log import Shown, children_of, entries
+from agentci_dagster.adapters.git.mirror import GitMirror
 from agentci_dagster.adapters.git.plumbing import Plumbing
 from agentci_dagster.domain.errors import UsageError
 from agentci_dagster.domain.features import CommitFeatures, measure
@@ -39,23 +40,22 @@ class Checked:
 
 @contextmanager
 def opened(repository: Path) -> Iterator[tuple[Plumbing, str]]:
-    """Git in a repository of the user's, and the sha of its HEAD; nothing in it is run or changed.
+    """A throwaway mirror of ours of a repository of the user's, and the sha of its HEAD: what the
+    repository configures is not read, and nothing in it is run.
 
     Raises:
         UsageError: there is no repository, or it has no commit.
     """
-    folder = repository / ".git" if (repository / ".git").is_dir() else repository
-    if not (folder / "HEAD").is_file():
+    folder = repository / ".git" if (repository / ".git").exists() else repository
+    if not ((folder / "HEAD").is_file() or folder.is_file()):
         raise UsageError(f"{repository} is no git repository.", "give one with --repo PATH")
-    with tempfile.TemporaryDirectory() as empty:
-        plumbing = Plumbing(folder.resolve(), Path(empty) / "gitconfig")
-        done = plumbing.ask(
-            "rev-parse", "--verify", "--quiet", "HEAD^{commit}", is_failure_fine=True
-        )
-        tip = done.stdout.decode().strip()
-        if not tip:
+    with tempfile.TemporaryDirectory(prefix="agentci-mine-") as beside:
+        mirror = GitMirror(Path(beside) / "mined.git", "mined", str(repository.resolve()), ("*",))
+        mirror.refresh()
+        tip = mirror.known("HEAD")
+        if tip is None:
             raise UsageError(f"{repository} has no commit yet.", "commit something first")
-        yield plumbing, tip
+        yield mirror.plumbing, tip
 
 
 def rows(plumbing: Plumbing, tip: str) -> Iterator[MinedRow]:

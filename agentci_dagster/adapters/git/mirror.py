@@ -144,19 +144,20 @@ class GitMirror:
         export(self._ready, _sha(sha), folder)
 
     @property
-    def _plumbing(self) -> Plumbing:
+    def plumbing(self) -> Plumbing:
+        """Git in the mirror's folder as it is; whoever uses it has refreshed the mirror before."""
         return Plumbing(self.folder, self.folder.with_suffix(".gitconfig"))
 
     @property
     def _fetching(self) -> Fetching:
-        return Fetching(self._plumbing, self.repository, self.url, self.branches)
+        return Fetching(self.plumbing, self.repository, self.url, self.branches)
 
     @property
     def _ready(self) -> Plumbing:
         """Git in the mirror, which is made and filled when it is asked for the first time."""
         if not (self.folder / "HEAD").exists():
             self.refresh()
-        return self._plumbing
+        return self.plumbing
 
     def _tree(self, sha: str) -> dict[str, TreeEntry]:
         if sha not in self._trees:
