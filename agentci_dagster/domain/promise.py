@@ -82,13 +82,16 @@ def threshold_for(scores: Sequence[float], share: float, confidence: float) -> f
         confidence: one-sided, see `most_misses`.
 
     Returns:
-        None when there are too few. The later half must keep the promise by itself too, once it is
-        long enough: what held three years ago is no proof for next week.
+        None when there are too few. The later half must keep the promise by itself too: what held
+        three years ago is no proof for next week. While it is too short for a bound of its own,
+        none of it may be missed.
     """
+    over_all = _threshold(scores, share, confidence)
+    if over_all is None:
+        return None
     later = scores[len(scores) // 2 :]
-    found = [_threshold(part, share, confidence) for part in (scores, later)]
-    known = [threshold for threshold in found if threshold is not None]
-    return min(known, default=None)
+    of_later = _threshold(later, share, confidence)
+    return min(over_all, min(later) if of_later is None else of_later)
 
 
 def make_promise(

@@ -81,6 +81,12 @@ def test_the_later_half_must_keep_the_promise_by_itself():
     assert threshold_for(fell[::-1], 0.95, 0.90) == 0.8
 
 
+def test_none_of_a_later_half_that_is_too_short_for_a_bound_is_missed():
+    scores = [0.1] * 9 + [0.2] + [0.9] * 8
+
+    assert threshold_for(scores[::-1], 0.8, 0.8) == 0.1
+
+
 @untimed
 @given(
     scores=st.lists(st.floats(0, 1), max_size=300),
