@@ -58,7 +58,7 @@ for number in range(int(n)):
         sys.stdout.flush()
         os._exit(0)
 os.close(opener)
-sys.exit(max(os.waitpid(child, 0)[1] for child in children))
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
 
 
@@ -220,6 +220,23 @@ def test_a_locked_database_is_waited_for_and_then_named(ledger, file):
     holder.close()
     impatient.append(event("second"))
     assert ledger.verify() == 2
+    impatient.close()
+
+
+def test_a_new_ledger_that_another_process_is_making_is_waited_for_and_then_named(file):
+    file.parent.mkdir()
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("CREATE TABLE half_made (id INTEGER)")
+    holder.execute("BEGIN IMMEDIATE")
+    impatient = SqlLedger(f"sqlite:///{file}", wait_s=0.1)
+
+    with pytest.raises(LedgerError, match=r"locked.*Next: find the process"):
+        impatient.append(event("first"))
+
+    holder.execute("ROLLBACK")
+    holder.close()
+    impatient.append(event("first"))
+    assert impatient.verify() == 1
     impatient.close()
 
 

@@ -9,6 +9,7 @@ What the tables mean is not known here.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -94,7 +95,7 @@ class Database:
         while True:
             try:
                 return act(self._open())
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
                 if not _is_locked(error) or time.monotonic() >= deadline:
                     raise self._explained(error) from error
                 time.sleep(0.05)
@@ -141,7 +142,8 @@ class Database:
                 "upgrade agentci-dagster",
             )
         if self.is_sqlite:
-            # The mode is kept in the file; it cannot be changed inside a transaction.
+            # The mode is kept in the file; it cannot be changed inside a transaction, so the
+            # driver itself is asked, whose errors come as they are.
             with engine.connect() as connection:
                 connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
         _within(_writing(engine), _upgrade)
@@ -218,7 +220,8 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _is_locked(error: Exception) -> bool:
-    if not isinstance(error, DBAPIError):
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, OSError):
         return False
-    said = str(error.orig).lower()
+    said = str(cause).lower()
     return "locked" in said or "busy" in said
