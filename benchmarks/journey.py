@@ -26,7 +26,7 @@ from agentci_dagster.demo.play import Played, play, prepare, stop_services
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=None)
-    home = parser.parse_args().home or Path(tempfile.mkdtemp(prefix="agentci-journey-"))
+    home = parser.parse_args().home or Path(tempfile.mkdtemp(prefix="agentci-journey-")) / "home"
     began = time.monotonic()
     resources = prepare(home)
     try:
