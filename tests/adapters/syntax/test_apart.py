@@ -47,7 +47,7 @@ def test_parser_that_keeps_dying_is_not_asked_again() -> None:
 
 
 def test_time_of_a_commit_is_shared_by_its_texts() -> None:
-    slow = Text(b"a::" * 200_000, ("cpp",))
+    slow = Text(b"a::" * 4_000_000, ("cpp",))
     limits = ParseLimits(cpu=timedelta(seconds=0.3), text_cpu=timedelta(seconds=0.3))
 
     read = read_apart([GOOD, slow, GOOD], limits)
