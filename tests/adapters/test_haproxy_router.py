@@ -393,8 +393,12 @@ def test_requests_while_the_recorder_was_dead_are_known_to_be_lost(site: Site) -
     site.router.ensure(ENVIRONMENT)
     get(address)
 
-    eventually(lambda: len(site.router.events(ENVIRONMENT, began)) == 2)
-    assert site.router.n_lost(ENVIRONMENT) == 3
+    def n_known() -> int:
+        return len(site.router.events(ENVIRONMENT, began)) + site.router.n_lost(ENVIRONMENT)
+
+    eventually(lambda: n_known() == 5)
+    # HAProxy logs after it has answered, so the last line may still find the new recorder.
+    assert site.router.n_lost(ENVIRONMENT) in {2, 3}
 
 
 def test_no_release_answers_nothing_that_anybody_is_blamed_for(site: Site) -> None:
