@@ -49,6 +49,7 @@ ASSETS: tuple[dg.AssetsDefinition | dg.AssetSpec, ...] = (
     health.health_report,
     outcome.deploy_outcome,
     learning.training_set,
+    learning.mined_history,
     learning.candidate_model,
     learning.model_evaluation,
     learning.champion_promotion,

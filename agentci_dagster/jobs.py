@@ -16,6 +16,7 @@ COMMIT_ASSETS = (
 )
 LEARNING_ASSETS = (
     "training_set",
+    "mined_history",
     "candidate_model",
     "model_evaluation",
     "champion_promotion",

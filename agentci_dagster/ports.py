@@ -17,7 +17,7 @@ from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.generated_tests import Candidate, GeneratedTests
 from agentci_dagster.domain.health import RequestEvent
 from agentci_dagster.domain.image import Image, SchemaFinding
-from agentci_dagster.domain.learning import LearningPolicy, ModelManifest, TrainingRow
+from agentci_dagster.domain.learning import LearningPolicy, MinedCommit, ModelManifest, TrainingRow
 from agentci_dagster.domain.outcome import DeployOutcome
 from agentci_dagster.domain.promise import Promise
 from agentci_dagster.domain.risk import Advice, Scored
@@ -406,6 +406,15 @@ class RolloutJournal(Protocol):
 
 
 # ---------------------------------------------------------------- learning and advice
+
+
+class Histories(Protocol):
+    """What the histories of the watched repositories teach before there are outcomes."""
+
+    def mined(self, repository: str) -> tuple[MinedCommit, ...]:
+        """Every commit of its history that is no merge, parents first; empty before the first look
+        at the repository. May be older by a twentieth of the history.
+        """
 
 
 class ScoringModel(Protocol):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agentci_dagster.ports import (
         Advisor,
         Clock,
+        Histories,
         ImageBuilder,
         Mirrors,
         ModelStore,
@@ -80,6 +81,12 @@ class Resources:
 
         watched = {r.name: (r.url, r.branches) for r in self.settings.repository}
         return GitMirrors(self.settings.home / "mirrors", watched)
+
+    @cached_property
+    def histories(self) -> Histories:
+        from agentci_dagster.adapters.git.histories import MinedHistories
+
+        return MinedHistories(self.mirrors)
 
     @cached_property
     def models(self) -> ModelStore:
@@ -216,6 +223,7 @@ class Resources:
             "leases": lambda: self.ledger,
             "journeys": lambda: self.journeys,
             "mirrors": lambda: self.mirrors,
+            "histories": lambda: self.histories,
             "models": lambda: self.models,
             "promises": lambda: self.promises,
             "advisor": lambda: self.advisor,

@@ -29,7 +29,13 @@ from tests.builders import NOON
 from tests.fakes.deploy import Behaviour, FakeClock, FakeMetricSource, FakeRouter, FakeRuntime
 from tests.fakes.git import FakeMirror, FakeMirrors
 from tests.fakes.image import FakeImageBuilder, FakeSchemaProbe
-from tests.fakes.learning import FakeAdvisor, FakeModelStore, FakePromises, FixedModel
+from tests.fakes.learning import (
+    FakeAdvisor,
+    FakeHistories,
+    FakeModelStore,
+    FakePromises,
+    FixedModel,
+)
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.test_bench import FakeTestBench, FakeTestWriter
 
@@ -85,7 +91,7 @@ class House:
         self.runtime, self.router = FakeRuntime(self.clock), FakeRouter()
         self.metrics = FakeMetricSource(self.clock, self.router, self.runtime)
         self.models = FakeModelStore(self.model)
-        self.promises = FakePromises()
+        self.promises, self.histories = FakePromises(), FakeHistories()
         self.pictures, self.notifier = FakePictures(), FakeNotifier()
         text = _SHOP + (_SERVICE if self.is_service else "")
         self.catalogue = Catalogue(parse_settings(text, home=self.folder))
@@ -128,7 +134,7 @@ class House:
         names = (
             "catalogue", "clock", "journeys", "mirrors", "models", "advisor", "test_bench", "test_writer",
             "builder", "schema_probe", "rollouts", "pictures", "notifier", "risk_policy", "canary_policy",
-            "promises",
+            "promises", "histories",
             "learning_policy", "trend_policy",
         )  # fmt: skip
         return {**ledger, **{name: self._of(name) for name in names}}

@@ -20,7 +20,8 @@ EDGES = {
     "deploy_outcome": {"health_report"},
     "audit_report": {"commit_diff", "deploy_outcome"},
     "training_set": {"deploy_outcome"},
-    "candidate_model": {"training_set"},
+    "mined_history": {"training_set"},
+    "candidate_model": {"training_set", "mined_history"},
     "model_evaluation": {"training_set", "candidate_model"},
     "champion_promotion": {"candidate_model", "model_evaluation"},
     "routing_thresholds": {"training_set", "champion_promotion"},
@@ -49,6 +50,7 @@ PER_COMMIT = {
 }
 LEARNING = {
     "training_set",
+    "mined_history",
     "candidate_model",
     "model_evaluation",
     "champion_promotion",

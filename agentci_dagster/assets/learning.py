@@ -13,13 +13,16 @@ from agentci_dagster.domain.learning import (
     TrainingRows,
     compare,
     examine,
+    merge_rows,
+    mined_rows,
     pool,
     split_by_time,
     training_obstacle,
     training_rows,
 )
 from agentci_dagster.domain.plain_text import clean_text
-from agentci_dagster.ports import Clock, ModelStore, Outcomes
+from agentci_dagster.ports import Clock, Histories, ModelStore, Outcomes
+from agentci_dagster.settings import Catalogue
 
 _GROUP = "learning"
 
@@ -43,16 +46,43 @@ def training_set(
     )
 
 
+@dg.asset(group_name=_GROUP, kinds={"git"})
+def mined_history(
+    training_set: TrainingRows,
+    histories: dg.ResourceParam[Histories],
+    catalogue: dg.ResourceParam[Catalogue],
+    clock: dg.ResourceParam[Clock],
+    learning_policy: dg.ResourceParam[LearningPolicy],
+) -> dg.MaterializeResult[TrainingRows]:
+    """The commits of the histories, labelled by later fixes (SZZ), while outcomes are few."""
+    are_enough = len(training_set.rows) >= learning_policy.mined_until
+    wanted = () if are_enough else catalogue.repositories
+    now = clock.now()
+    found = merge_rows(
+        mined_rows(name, histories.mined(name), now, learning_policy) for name in wanted
+    )
+    return dg.MaterializeResult(
+        value=found,
+        metadata={
+            "n_rows": len(found.rows),
+            "n_failures": found.n_failures,
+            "n_censored": found.n_censored,
+            "note": "outcomes teach enough" if are_enough else "labelled by later fixes (SZZ)",
+        },
+    )
+
+
 @dg.asset(group_name=_GROUP, kinds={"scikitlearn"})
 def candidate_model(
     training_set: TrainingRows,
+    mined_history: TrainingRows,
     models: dg.ResourceParam[ModelStore],
     learning_policy: dg.ResourceParam[LearningPolicy],
 ) -> dg.MaterializeResult[CandidateModel]:
     """A model trained on the earlier outcomes, stored with its manifest; it does not score yet."""
-    train = split_by_time(training_set.rows, learning_policy).train
-    obstacle = training_obstacle(train)
-    pooled = pool(train, (), learning_policy)
+    split = split_by_time(training_set.rows, learning_policy)
+    train, obstacle = split.train, training_obstacle(split.train)
+    pooled = pool(train, mined_history.rows, learning_policy, split.begins_at)
     manifest = None if obstacle else models.train(pooled.rows, learning_policy)
     candidate = CandidateModel(
         manifest=manifest,

@@ -13,8 +13,9 @@ from agentci_dagster.domain.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agentci_dagster.adapters.git.mining import Checked, MinedRow
+    from agentci_dagster.adapters.git.mining import Checked
     from agentci_dagster.domain.history import FixLabel
+    from agentci_dagster.domain.learning.mined import MinedCommit
 
 _WRITERS = {".parquet": "to_parquet", ".csv": "to_csv"}
 
@@ -47,7 +48,7 @@ def mine(
     _tell(frame, fixes, checked, target, as_json=as_json)
 
 
-def _frame(rows: list[MinedRow], fixes: list[FixLabel] | None) -> pd.DataFrame:
+def _frame(rows: list[MinedCommit], fixes: list[FixLabel] | None) -> pd.DataFrame:
     """One line for each commit; `fixed_by` and `fixed_at_s` name the first fix that blames it."""
     from dataclasses import asdict
 

@@ -55,7 +55,9 @@ def train(as_json: JsonFlag = False, config: ConfigOption = "") -> None:
             f"{known.n_unlabelled} teach nothing.",
             "deliver more commits; until then the embedded prior scores",
         )
-    pooled = pool(split.train, (), policy)
+    with console(stderr=True).status("reading what the histories teach"):
+        mined = _mined(resources, len(known.rows))
+    pooled = pool(split.train, mined.rows, policy, split.begins_at)
     manifest = resources.models.train(pooled.rows, policy)
     if as_json:
         print_json({**_of(manifest), "pooling": pooled.in_words, "n_held_out": len(split.holdout)})
@@ -202,6 +204,15 @@ def _past(resources: Resources) -> tuple[TrainingRows, Split]:
     policy = resources.settings.policy.learning
     known = training_rows(resources.ledger.outcomes(), resources.clock.now(), policy)
     return known, split_by_time(known.rows, policy)
+
+
+def _mined(resources: Resources, n_outcomes: int) -> TrainingRows:
+    from agentci_dagster.domain.learning import merge_rows, mined_rows
+
+    policy, now = resources.settings.policy.learning, resources.clock.now()
+    names = resources.catalogue.repositories if n_outcomes < policy.mined_until else ()
+    histories = resources.histories
+    return merge_rows(mined_rows(n, histories.mined(n), now, policy) for n in names)
 
 
 def _newest(resources: Resources) -> str:

@@ -25,6 +25,7 @@ PER_COMMIT = (
 )
 SHARED = (
     "training_set",
+    "mined_history",
     "candidate_model",
     "model_evaluation",
     "champion_promotion",

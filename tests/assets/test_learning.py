@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import dagster as dg
 import pytest
 
 from agentci_dagster.assets import learning as stage
-from agentci_dagster.domain.learning import LearningPolicy, TrainingRows
+from agentci_dagster.domain.learning import LearningPolicy, MinedCommit, TrainingRows
 from agentci_dagster.domain.outcome import Ending
-from tests.builders import features, outcome
+from tests.builders import NOON, features, outcome, sha
 from tests.house import House, house, metadata
 
 POLICY = LearningPolicy(maturity_s=0.0, min_rows=5, min_failures=1, retrain_every=5)
@@ -37,8 +38,23 @@ def rows(world: House) -> Any:
     )
 
 
+def mined(world: House, learnt: TrainingRows) -> Any:
+    return stage.mined_history(
+        learnt,
+        histories=world.histories,
+        catalogue=world.catalogue,
+        clock=world.clock,
+        learning_policy=world.learning_policy,
+    )
+
+
 def candidate(world: House, learnt: TrainingRows) -> Any:
-    return stage.candidate_model(learnt, models=world.models, learning_policy=world.learning_policy)
+    return stage.candidate_model(
+        learnt,
+        mined(world, learnt).value,
+        models=world.models,
+        learning_policy=world.learning_policy,
+    )
 
 
 def learn(world: House) -> tuple[Any, Any, Any]:
@@ -67,6 +83,40 @@ def test_rows_are_told_with_those_that_do_not_count(world: House) -> None:
     told = metadata(rows(world))
 
     assert told == {"n_rows": 2, "n_failures": 2, "n_censored": 2, "n_unlabelled": 1}
+
+
+def test_history_teaches_with_its_weight_until_outcomes_are_enough(world: House) -> None:
+    settle(world, 10)
+    old = int((NOON - timedelta(days=400)).timestamp())
+    world.histories.commits["shop"] = (
+        MinedCommit(sha(801), old, "a", features(), old + 60),
+        MinedCommit(sha(802), old, "a", features()),
+        MinedCommit(sha(803), int(NOON.timestamp()), "a", features()),
+    )
+    learnt = rows(world).value
+
+    told = metadata(mined(world, learnt))
+
+    assert (told["n_rows"], told["n_failures"]) == (2, 1)
+    assert told["n_censored"] == 1
+    made = candidate(world, learnt)
+    assert "2 rows mined from history of weight 0.200" in metadata(made)["pooling"]
+    assert made.value.manifest.n_rows == 6 + 2
+    world.learning_policy = replace(POLICY, mined_until=10)
+    assert metadata(mined(world, learnt))["note"] == "outcomes teach enough"
+    assert world.histories.asked == ["shop", "shop"]
+
+
+def test_history_that_was_labelled_after_the_holdout_began_does_not_teach(world: House) -> None:
+    settle(world, 10)
+    old = int((NOON - timedelta(days=400)).timestamp())
+    world.histories.commits["shop"] = (
+        MinedCommit(sha(801), old, "a", features(), int(NOON.timestamp()) + 3_600),
+    )
+
+    made = candidate(world, rows(world).value)
+
+    assert made.value.manifest.n_rows == 6
 
 
 def test_without_outcomes_nothing_is_trained_and_it_is_said(world: House) -> None:

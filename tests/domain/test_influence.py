@@ -55,6 +55,14 @@ def test_mined_rows_count_less_and_together_no_more_than_their_worth():
     assert "40 rows mined" in found.in_words
 
 
+def test_mined_row_that_was_known_too_late_is_left_out():
+    mined = [row(n, n) for n in range(1, 6)]
+
+    found = pool([], mined, POLICY, known_by=mined[2].known_at)
+
+    assert [r.key for r in found.rows] == [r.key for r in mined[:3]]
+
+
 def test_without_mined_rows_outcomes_stand_alone():
     found = pool([row(1, 0)], [], POLICY)
 
@@ -64,7 +72,7 @@ def test_without_mined_rows_outcomes_stand_alone():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"most_influence": 0.0}, {"mined_weight": -1.0}, {"free_influence": 0.0}],
+    [{"most_influence": 0.0}, {"mined_weight": -1.0}, {"mined_until": -1}, {"free_influence": 0.0}],
 )
 def test_policies_of_influence_are_checked(wrong):
     with pytest.raises(ValueError, match=r"influence|mined"):

@@ -184,6 +184,7 @@ def test_the_latest_share_is_held_out():
     split = split_by_time(list(reversed(rows)), POLICY)
 
     assert split.train == tuple(rows[:7])
+    assert split.begins_at == rows[7].committed_at
     assert split.holdout == tuple(rows[7:])
     assert split.n_embargoed == 0
 
@@ -199,6 +200,7 @@ def test_a_label_that_came_after_the_holdout_began_is_left_out():
 
 def test_one_row_alone_is_training():
     assert split_by_time([row(1)], POLICY).holdout == ()
+    assert split_by_time([row(1)], POLICY).begins_at is None
     assert split_by_time([], POLICY).train == ()
 
 

@@ -11,6 +11,7 @@ from agentci_dagster.domain.errors import UsageError
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.learning import (
     LearningPolicy,
+    MinedCommit,
     ModelManifest,
     TrainingRow,
     training_obstacle,
@@ -85,6 +86,18 @@ class FakeModelStore:
         self.load(version)
         self.champion_version = version
         self.promoted.append(version)
+
+
+class FakeHistories:
+    """Histories in memory, and which were read."""
+
+    def __init__(self) -> None:
+        self.commits: dict[str, tuple[MinedCommit, ...]] = {}
+        self.asked: list[str] = []
+
+    def mined(self, repository: str) -> tuple[MinedCommit, ...]:
+        self.asked.append(repository)
+        return self.commits.get(repository, ())
 
 
 class FakePromises:

@@ -16,17 +16,9 @@ from agentci_dagster.adapters.git.log import Shown, children_of, entries
 from agentci_dagster.adapters.git.mirror import GitMirror
 from agentci_dagster.adapters.git.plumbing import Plumbing
 from agentci_dagster.domain.errors import UsageError
-from agentci_dagster.domain.features import CommitFeatures, measure
+from agentci_dagster.domain.features import measure
 from agentci_dagster.domain.history import BlamedLine, FixLabel, History, find_fixes
-
-
-@dataclass(frozen=True, slots=True)
-class MinedRow:
-    """A commit that is no merge, with its measures."""
-
-    sha: str
-    committed_s: int
-    features: CommitFeatures
+from agentci_dagster.domain.learning.mined import MinedCommit
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +50,14 @@ def opened(repository: Path) -> Iterator[tuple[Plumbing, str]]:
         yield mirror.plumbing, tip
 
 
-def rows(plumbing: Plumbing, tip: str) -> Iterator[MinedRow]:
-    """The measures of all commits that are no merges, parents first."""
+def rows(plumbing: Plumbing, tip: str) -> Iterator[MinedCommit]:
+    """The measures of all commits that are no merges, parents first; no labels."""
     history = History()
     for entry in entries(plumbing, [tip]):
         change = entry.change
         if not change.is_merge:
-            yield MinedRow(change.sha, change.committed_s, measure(change, history))
+            features = measure(change, history)
+            yield MinedCommit(change.sha, change.committed_s, change.author_id, features)
         history.add(change)
 
 

@@ -16,6 +16,7 @@ from agentci_dagster.domain.learning.drift import (
     rate_steady,
 )
 from agentci_dagster.domain.learning.influence import Pooled, influence_weights, pool
+from agentci_dagster.domain.learning.mined import MinedCommit, merge_rows, mined_rows
 from agentci_dagster.domain.learning.prequential import Block, Prequential, prequential
 from agentci_dagster.domain.learning.promotion import compare, examine
 from agentci_dagster.domain.learning.quality import (
@@ -45,6 +46,7 @@ __all__ = [
     "FeatureDrift",
     "LearningPolicy",
     "Metrics",
+    "MinedCommit",
     "ModelEvaluation",
     "ModelManifest",
     "Pooled",
@@ -66,6 +68,8 @@ __all__ = [
     "examine",
     "features_steady",
     "influence_weights",
+    "merge_rows",
+    "mined_rows",
     "pool",
     "prequential",
     "rate_steady",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from agentci_dagster.domain.learning.values import LearningPolicy, TrainingRow
 
@@ -34,15 +35,23 @@ class Pooled:
 
 
 def pool(
-    outcomes: Sequence[TrainingRow], mined: Sequence[TrainingRow], policy: LearningPolicy
+    outcomes: Sequence[TrainingRow],
+    mined: Sequence[TrainingRow],
+    policy: LearningPolicy,
+    known_by: datetime | None = None,
 ) -> Pooled:
     """Outcomes with rows labelled from history (SZZ), which count less, and together no more than
     `policy.mined_worth` outcomes.
 
-    A commit that has an outcome is not taken from history as well.
+    A commit that has an outcome is not taken from history as well, nor one whose label became known
+    after `known_by`, when a later holdout begins.
     """
     settled = {row.key for row in outcomes}
-    others = [row for row in mined if row.key not in settled]
+    others = [
+        row
+        for row in mined
+        if row.key not in settled and (known_by is None or row.known_at <= known_by)
+    ]
     weight = min(policy.mined_weight, policy.mined_worth / max(1, len(others)))
     rows = [*outcomes, *(replace(row, weight=weight * row.weight) for row in others)]
     rows.sort(key=lambda row: (row.committed_at, row.key))
