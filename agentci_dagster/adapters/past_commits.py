@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from agentci_dagster.adapters.model_files import EMBEDDED_PRIOR
-from agentci_dagster.domain.culprits import named_culprits
+from agentci_dagster.adapters.model_files import EMBEDDED_PRIOR, ModelFiles
 from agentci_dagster.domain.errors import UsageError
 from agentci_dagster.domain.features import CommitFeatures
+from agentci_dagster.domain.history import moment_of
+from agentci_dagster.domain.learning import (
+    LearningPolicy,
+    MinedCommit,
+    mined_rows,
+    training_obstacle,
+)
 from agentci_dagster.domain.risk import Advice, LogisticPrior
-from agentci_dagster.domain.routing import RiskPolicy, decide_route
+from agentci_dagster.domain.routing import RiskPolicy, Route, decide_route
 from agentci_dagster.domain.simulate import PastCommit
 from agentci_dagster.ports import Mirror
 
@@ -51,35 +59,64 @@ _KAMEI = {
 }
 
 
-def from_history(
-    mirror: Mirror, tip: str, n: int, policy: RiskPolicy, tell: Callable[[int, int], None]
-) -> list[PastCommit]:
-    """The last `n` commits before `tip` that are no merges, scored by the embedded prior, which has
-    learnt from none of them.
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What a history is played by."""
 
-    A commit failed when a later one says so in its message; the policy's guard rules ask for what
-    they ask for. `tell` gets how many of how many are read.
+    risk: RiskPolicy
+    learning: LearningPolicy
+
+
+def from_history(
+    commits: Sequence[MinedCommit],
+    mirror: Mirror,
+    n: int,
+    policies: Policies,
+    tell: Callable[[int, int], None],
+) -> list[PastCommit]:
+    """The last `n` commits of a history, and before them up to `n` times `_LED_IN` which the
+    promise may learn from, by time.
+
+    A commit failed when a later fix blames it, and is known to have failed from then on. Its score
+    is that of a model trained, every `_RETRAIN_EVERY` commits, on what was known by then; the
+    embedded prior scores until there is enough. Guard rules ask for what they ask for in the last
+    `n`. `tell` gets how many of how many are read.
     """
-    shas, _ = mirror.new_commits([tip], [], _WHOLE_HISTORY)
-    commits = [c for sha in shas[-2 * n :] if not (c := mirror.commit(sha)).is_merge][-n:]
-    culprits = named_culprits(commits)
-    prior = _prior()
+    ordered = sorted(commits, key=lambda c: (c.committed_s, c.sha))
+    first = max(0, len(ordered) - (1 + _LED_IN) * n)
+    begin = max(first, len(ordered) - n)
+    risks = _of_their_day(ordered, first, policies.learning)
+    repository = mirror.commit(ordered[0].sha).key.repository if ordered else ""
     found = []
-    for read, commit in enumerate(commits, 1):
-        diff = mirror.diff(commit.key.sha)
+    for place, (commit, risk) in enumerate(zip(ordered[first:], risks, strict=True), first):
+        asks = Route.FAST
+        if place >= begin:
+            diff = mirror.diff(commit.sha)
+            asks = decide_route(0.0, diff, Advice(), policies.risk).route
+            tell(place - begin + 1, len(ordered) - begin)
+        at = moment_of(commit.committed_s)
+        fixed_at = None if commit.fixed_s is None else max(at, moment_of(commit.fixed_s))
         found.append(
-            PastCommit(
-                name=commit.key.sha,
-                repository=commit.key.repository,
-                at=commit.committed_at,
-                known_at=culprits.get(commit.key.sha, commit.committed_at),
-                has_failed=commit.key.sha in culprits,
-                probability=prior.score(mirror.features(diff)).probability,
-                asks=decide_route(0.0, diff, Advice(), policy).route,
-            )
+            PastCommit(commit.sha, repository, at, fixed_at or at, fixed_at is not None, risk, asks)
         )
-        tell(read, len(commits))
     return found
+
+
+def _of_their_day(
+    commits: Sequence[MinedCommit], first: int, policy: LearningPolicy
+) -> Iterator[float]:
+    """The risks of the commits from `first` on, by models that knew what was known then."""
+    # These models served only the past; no store keeps them.
+    with tempfile.TemporaryDirectory() as folder:
+        models = ModelFiles(Path(folder))
+        for low in range(first, len(commits), _RETRAIN_EVERY):
+            now = moment_of(commits[low].committed_s)
+            earlier = commits[max(0, low - _MOST_ROWS) : low]
+            known = mined_rows("history", earlier, now, policy).rows
+            is_ready = len(known) >= policy.min_rows and not training_obstacle(known)
+            model = models.load(models.train(known, policy).version) if is_ready else models.prior
+            for commit in commits[low : low + _RETRAIN_EVERY]:
+                yield model.score(commit.features).probability
 
 
 def from_table(path: Path) -> list[PastCommit]:
@@ -197,4 +234,6 @@ def _prior() -> LogisticPrior:
     return LogisticPrior(json.loads(EMBEDDED_PRIOR.read_text(encoding="utf-8")))
 
 
-_WHOLE_HISTORY = 10**9
+_LED_IN = 4
+_RETRAIN_EVERY = 250
+_MOST_ROWS = 20_000

@@ -61,8 +61,14 @@ def simulate(  # noqa: PLR0913, PLR0917 - one option for each question
     from agentci_dagster.domain.simulate import WhatIf, replay
 
     policy = open_resources(config).settings.policy.risk
-    commits = _commits(repo, data, last, policy, config)
-    as_set = WhatIf(risk=policy, run_s=run_s, n_runners=runners, patience_s=patience_s)
+    commits = _commits(repo, data, last, config)
+    as_set = WhatIf(
+        risk=policy,
+        run_s=run_s,
+        n_runners=runners,
+        patience_s=patience_s,
+        told_of=last if repo else None,
+    )
     risk = _changed(policy, fast_below=fast_below, promise=promise)
     limits = BatchPolicy() if batch_risk is None else BatchPolicy(most_risk=batch_risk)
     asked = replace(as_set, risk=risk, batches=replace(limits, most_commits=batch))
@@ -75,8 +81,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - one option for each question
     _show(played)
 
 
-def _commits(repo: str, data: str, last: int, policy: RiskPolicy, config: str) -> list[PastCommit]:
-    from agentci_dagster.adapters.past_commits import from_history, from_table
+def _commits(repo: str, data: str, last: int, config: str) -> list[PastCommit]:
+    from agentci_dagster.adapters.past_commits import Policies, from_history, from_table
     from agentci_dagster.cli.run import resources_for
 
     if bool(repo) == bool(data):
@@ -86,12 +92,14 @@ def _commits(repo: str, data: str, last: int, policy: RiskPolicy, config: str) -
     resources, name = resources_for(repo, config)
     mirror = resources.mirrors.of(name)
     mirror.refresh()
-    with console(stderr=True).status("reading history") as status:
+    policy = resources.settings.policy
+    with console(stderr=True).status("reading the whole history") as status:
 
         def tell(n: int, n_all: int) -> None:
-            status.update(f"reading history: {n} of {n_all} commits")
+            status.update(f"reading {n} of the last {n_all} commits")
 
-        return from_history(mirror, mirror.resolve("HEAD"), last, policy, tell)
+        commits = resources.histories.mined(name)
+        return from_history(commits, mirror, last, Policies(policy.risk, policy.learning), tell)
 
 
 def _changed(policy: RiskPolicy, *, fast_below: float | None, promise: float | None) -> RiskPolicy:

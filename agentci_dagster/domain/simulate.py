@@ -56,10 +56,14 @@ class WhatIf:
     """Full runs at a time, for each repository."""
     patience_s: float = 1800.0
     """A batch that is not full starts when its first commit has waited so long."""
+    told_of: int | None = None
+    """So many of the latest commits are told of; from those before only the promise is learnt."""
 
     def __post_init__(self) -> None:
         if self.recompute_every < 1 or self.n_runners < 1:
             raise ValueError("recompute_every and n_runners are at least 1")
+        if self.told_of is not None and self.told_of < 1:
+            raise ValueError("told_of is at least 1")
         if self.run_s < 0 or self.patience_s < 0:
             raise ValueError("times are not negative")
 
@@ -121,6 +125,7 @@ def replay(commits: Iterable[PastCommit], what_if: WhatIf) -> Replay:
         raise ValueError("two commits bear the same name")
     routes, fast_below = _routes(played, what_if)
     judged = [_Judged(c, route) for c, route in zip(played, routes, strict=True)]
+    judged = judged if what_if.told_of is None else judged[-what_if.told_of :]
     by_repository = _grouped(judged)
     queues = [_Queue(what_if).play(part) for part in by_repository.values()]
     n_runs = sum(queue.n_runs for queue in queues)
@@ -128,11 +133,11 @@ def replay(commits: Iterable[PastCommit], what_if: WhatIf) -> Replay:
     audited = [j for j in fast if is_audited(j.commit.name, what_if.risk.audit_share)]
     parts = tuple(_part(name, part) for name, part in by_repository.items())
     return Replay(
-        n_commits=len(played),
-        n_failures=sum(c.has_failed for c in played),
+        n_commits=len(judged),
+        n_failures=sum(j.commit.has_failed for j in judged),
         n_skipped=sum(j.route is Route.SKIP for j in judged),
         n_full_runs=n_runs,
-        work_saved=1 - n_runs / len(played) if played else None,
+        work_saved=1 - n_runs / len(judged) if judged else None,
         fast=_share_fast(judged),
         caught=_share_caught(judged),
         n_lost=sum(queue.n_lost for queue in queues),

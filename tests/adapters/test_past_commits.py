@@ -8,10 +8,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agentci_dagster.adapters.past_commits import from_history, from_table
+from agentci_dagster.adapters.git import GitMirror
+from agentci_dagster.adapters.git.histories import read
+from agentci_dagster.adapters.past_commits import Policies, from_history, from_table
 from agentci_dagster.domain.errors import UsageError
+from agentci_dagster.domain.learning import LearningPolicy, MinedCommit
 from agentci_dagster.domain.routing import RiskPolicy, Route
+from agentci_dagster.domain.simulate import PastCommit
 from tests.adapters.repositories import Repository
+from tests.builders import features
+from tests.fakes.git import FakeMirror
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -22,6 +28,15 @@ def written(folder: Path, **columns: list[object]) -> Path:
     return path
 
 
+POLICIES = Policies(RiskPolicy(), LearningPolicy())
+
+
+def mined(repository: Repository) -> tuple[tuple[MinedCommit, ...], GitMirror]:
+    mirror = repository.mirror()
+    mirror.refresh()
+    return tuple(read(mirror.plumbing, mirror.resolve("HEAD"))), mirror
+
+
 def test_history_is_scored_labelled_and_guarded(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "shop")
     first = repository.commit({"cart.py": b"x = 1\n"})
@@ -29,11 +44,10 @@ def test_history_is_scored_labelled_and_guarded(tmp_path: Path) -> None:
     bad = repository.commit({"cart.py": b"x = 2\n"})
     ci = repository.commit({".github/workflows/ci.yml": b"on: push\n"})
     revert = repository.commit({"cart.py": b"x = 1\n"}, f"This reverts commit {bad}.")
-    mirror = repository.mirror()
-    mirror.refresh()
+    commits, mirror = mined(repository)
     told: list[tuple[int, int]] = []
 
-    past = from_history(mirror, revert, 10, RiskPolicy(), lambda *n: told.append(n))
+    past = from_history(commits, mirror, 10, POLICIES, lambda *n: told.append(n))
 
     assert [c.name for c in past] == [first, docs, bad, ci, revert]
     assert [c.asks for c in past] == [
@@ -43,8 +57,44 @@ def test_history_is_scored_labelled_and_guarded(tmp_path: Path) -> None:
     assert past[2].known_at == past[4].at
     assert all(0 < c.probability < 1 for c in past)
     assert told[-1] == (5, 5)
-    last = from_history(mirror, revert, 2, RiskPolicy(), lambda *_: None)
-    assert [c.name for c in last] == [ci, revert]
+
+
+def test_earlier_commits_lead_in_and_ask_for_nothing(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "shop")
+    shas = [repository.commit({".github/ci.yml": b"n: %d\n" % n}) for n in range(8)]
+    commits, mirror = mined(repository)
+
+    past = from_history(commits, mirror, 1, POLICIES, lambda *_: None)
+
+    assert [c.name for c in past] == shas[-5:]
+    assert {c.asks for c in past[:-1]} == {Route.FAST}
+    assert past[-1].asks is not Route.FAST
+    assert from_history((), mirror, 1, POLICIES, lambda *_: None) == []
+
+
+def test_models_learn_from_what_was_known_then() -> None:
+    mirror = FakeMirror("shop")
+    begin, day = int(NOON.timestamp()), 24 * 3600
+    commits = []
+    for n in range(600):
+        # What touches many files is fixed after a day, what touches one never.
+        is_bad, at = n % 2 == 0, begin + n * day
+        measures = features(files=20.0 if is_bad else 1.0)
+        sha = mirror.push({"a.py": b"%d\n" % n})
+        commits.append(MinedCommit(sha, at, "ada", measures, at + day if is_bad else None))
+    mirror.refresh()
+
+    past = from_history(commits, mirror, 120, POLICIES, lambda *_: None)
+
+    assert gap(past[:250]) < gap(past[-100:]) / 2
+    assert gap(past[-100:]) > 0.5
+
+
+def gap(past: list[PastCommit]) -> float:
+    """How far the risks of bad and of good commits are from each other."""
+    bad = [c.probability for c in past if c.has_failed]
+    good = [c.probability for c in past if not c.has_failed]
+    return min(bad) - max(good)
 
 
 def test_table_with_scores(tmp_path: Path) -> None:

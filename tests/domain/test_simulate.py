@@ -85,6 +85,18 @@ def test_the_promise_is_made_from_what_is_known_by_then():
     assert result.fast.value > 0.5
 
 
+def test_earlier_commits_teach_the_promise_and_are_not_told_of():
+    commits = history(2_000)
+
+    result = replay(commits, WhatIf(recompute_every=100, told_of=400))
+
+    assert result.n_commits == 400
+    assert result.n_failures == sum(c.has_failed for c in commits[-400:])
+    assert result.fast_below == replay(commits, WhatIf(recompute_every=100)).fast_below
+    assert replay(commits[-400:], WhatIf(recompute_every=100)).fast_below != result.fast_below
+    assert result.by_repository[0].n_commits == 400
+
+
 def test_failures_that_nobody_knows_yet_promise_nothing():
     never = NOON + timedelta(days=900)
     commits = [
@@ -190,7 +202,7 @@ def test_a_commit_is_played_once():
 
 @pytest.mark.parametrize(
     "nonsense",
-    [{"n_runners": 0}, {"recompute_every": 0}, {"run_s": -1}, {"patience_s": -1}],
+    [{"n_runners": 0}, {"recompute_every": 0}, {"told_of": 0}, {"run_s": -1}, {"patience_s": -1}],
     ids=str,
 )
 def test_machines_that_cannot_be_are_refused(nonsense):
