@@ -482,8 +482,7 @@ def _end(process: subprocess.Popen[bytes], mark: str, isolation: Isolation) -> N
             process.kill()
     process.wait()
     if isolation is Isolation.WEAK:
-        for pid in _marked(mark):
-            _kill(pid)
+        _end_marked(mark)
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
@@ -526,6 +525,15 @@ def _marked(mark: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def _end_marked(mark: str) -> None:
+    """Kill until nobody carries the mark: some fork meanwhile, and dying takes a while."""
+    patience = time.monotonic() + 10
+    while (pids := _marked(mark)) and time.monotonic() < patience:
+        for pid in pids:
+            _kill(pid)
+        time.sleep(0.002)
 
 
 def _kill(pid: int) -> None:
