@@ -128,8 +128,10 @@ def _ticks(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
-    """Wait until something listens on loopback; raises InfrastructureError when the process ends
+def wait_for_port(
+    port: int, process: subprocess.Popen[bytes], seconds: float = 60.0, host: str = "127.0.0.1"
+) -> None:
+    """Wait until something listens there; raises InfrastructureError when the process ends
     first.
     """
     import socket
@@ -138,7 +140,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+        with suppress(OSError), socket.create_connection((host, port), 0.5):
             return
         time.sleep(0.2)
     raise InfrastructureError("The UI did not start.", "read logs/webserver.log in AGENTCI_HOME")

@@ -35,6 +35,7 @@ from agentci_dagster.ports import ServicePlan
 RepositoryName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 EnvironmentName = RepositoryName
 CONFIG_NAME = "agentci.toml"
+_SECRETS = ("llm_api_key", "ui_token")
 
 
 class _Section(BaseModel):
@@ -135,6 +136,18 @@ class LedgerSettings(_Section):
     url: str = ""
 
 
+class UiSettings(_Section):
+    """`[ui]`: where the Dagster UI listens, and what it answers to.
+
+    A token comes from `AGENTCI_UI_TOKEN` only; without one the UI listens on loopback only.
+    """
+
+    host: str = "127.0.0.1"
+    trusted_hosts: tuple[str, ...] = ()
+    """Names beside those of loopback under which browsers may ask for it."""
+    read_only: bool = False
+
+
 class Settings(_Section):
     """Everything that a user can set."""
 
@@ -145,7 +158,9 @@ class Settings(_Section):
     policy: PolicySettings = PolicySettings()
     llm: LlmSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
+    ui: UiSettings = UiSettings()
     llm_api_key: SecretStr = SecretStr("")
+    ui_token: SecretStr = SecretStr("")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
@@ -274,15 +289,15 @@ def parse_settings(
         ) from error
     if "file" in stated:
         raise ConfigurationError(f"{source}: there is no setting 'file'.", "take it out")
-    for reserved in ("home", "llm_api_key"):
+    for reserved in ("home", *_SECRETS):
         if reserved in stated:
             raise ConfigurationError(
                 f"{source}, line {_line_of(text, reserved)}: {reserved} is not set in the file.",
                 f"use the environment variable AGENTCI_{reserved.upper()}",
             )
-    key = os.environ.get("AGENTCI_LLM_API_KEY", "")
+    secrets = {name: os.environ.get(f"AGENTCI_{name.upper()}", "") for name in _SECRETS}
     try:
-        settings = Settings.model_validate({**stated, "home": home, "llm_api_key": key})
+        settings = Settings.model_validate({**stated, **secrets, "home": home})
     except ValidationError as error:
         raise ConfigurationError(
             _explain(error, text, source), "correct it and try again"

@@ -78,6 +78,7 @@ def test_named_file_must_exist(tmp_path: Path) -> None:
         ("x = [", r"not valid TOML"),
         ('home = "x"\n', r"AGENTCI_HOME"),
         ('llm_api_key = "x"\n', r"AGENTCI_LLM_API_KEY"),
+        ('ui_token = "x"\n', r"AGENTCI_UI_TOKEN"),
     ],
 )
 def test_wrong_setting_names_its_line_and_cause(text: str, said: str) -> None:

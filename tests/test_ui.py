@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +76,76 @@ async (runId) => {
   return (await answer.json()).data.runOrError.status;
 }
 """
+
+
+FORGE = """
+async ([address, body]) => {
+  const url = address + '/graphql';
+  const get = url + '?query=' + encodeURIComponent(JSON.parse(body).query)
+    + '&variables=' + encodeURIComponent(JSON.stringify(JSON.parse(body).variables));
+  const tried = [];
+  const attempt = async (name, how) => {
+    try { await how(); tried.push(name + ': sent'); } catch (error) { tried.push(name + ': refused'); }
+  };
+  await attempt('link', () => fetch(get, {mode: 'no-cors', credentials: 'include'}));
+  await attempt('picture', () => new Promise(done => {
+    const image = new Image(); image.onload = image.onerror = done; image.src = get;
+  }));
+  for (const type of ['text/plain', 'text/plain; application/json', 'application/x-www-form-urlencoded']) {
+    await attempt(type, () => fetch(url, {
+      method: 'POST', mode: 'no-cors', credentials: 'include', headers: {'content-type': type}, body,
+    }));
+  }
+  await attempt('json', () => fetch(url, {
+    method: 'POST', credentials: 'include', headers: {'content-type': 'application/json'}, body,
+  }));
+  await attempt('form', () => new Promise(done => {
+    const frame = document.createElement('iframe'); frame.name = 'out'; frame.onload = done;
+    document.body.append(frame);
+    const form = document.createElement('form');
+    Object.assign(form, {method: 'post', action: get, target: 'out', enctype: 'text/plain'});
+    document.body.append(form); form.submit();
+  }));
+  await attempt('socket', () => new Promise((done, fail) => {
+    const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-ws');
+    socket.onopen = done; socket.onerror = fail;
+  }));
+  return tried;
+}
+"""
+N_RUNS = """
+async () => {
+  const query = '{ runsOrError { ... on Runs { count } } }';
+  const answer = await fetch('/graphql', {
+    method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({query}),
+  });
+  return (await answer.json()).data.runsOrError.count;
+}
+"""
+
+
+class EmptyPage(BaseHTTPRequestHandler):
+    """The web page of somebody who means harm."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>free puppies</title>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def other_site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), EmptyPage)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def free_port() -> int:
@@ -144,8 +216,8 @@ def answers(address: str) -> bool:
         return False
 
 
-def test_lineage_and_run_are_shown_and_one_step_can_be_rerun(
-    ui: tuple[str, Resources, CommitKey], page: Page
+def test_ui_shows_and_reruns_a_commit_and_obeys_no_other_site(
+    ui: tuple[str, Resources, CommitKey], page: Page, other_site: str
 ) -> None:
     address, resources, key = ui
     outcome = wait_for("an outcome", lambda: resources.ledger.outcome(key))
@@ -169,3 +241,26 @@ def test_lineage_and_run_are_shown_and_one_step_can_be_rerun(
         lambda: page.evaluate(STATUS, run_id) in {"SUCCESS", "FAILURE"},
     )
     assert page.evaluate(STATUS, run_id) == "SUCCESS"
+
+    before = page.evaluate(N_RUNS)
+    page.goto(other_site)
+    tried = page.evaluate(FORGE, [address, forged_launch(key)])
+    page.goto(address, wait_until="domcontentloaded")
+    assert page.evaluate(N_RUNS) == before
+    assert {"json: refused", "socket: refused"} <= set(tried)
+
+
+def forged_launch(key: CommitKey) -> str:
+    """A deployment, as a page would ask for it."""
+    query = "mutation L($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
+    parameters = {
+        "selector": {
+            "repositoryLocationName": "agentci",
+            "repositoryName": "__repository__",
+            "jobName": "deliver_commit",
+        },
+        "runConfigData": "{}",
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(key)}]},
+    }
+    return json.dumps({"query": query, "variables": {"p": parameters}})
