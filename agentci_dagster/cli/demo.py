@@ -29,7 +29,7 @@ def demo(
     folder = Path(home or os.environ.get("AGENTCI_HOME", "~/.agentci/demo")).expanduser().absolute()
     out = console(stderr=True)
     resources = prepare(folder)
-    out.print(f"Playing 14 commits in {folder} (real daemon, sensor and graph; about 4 minutes)")
+    out.print(f"Playing 14 commits in {folder} (real daemon, sensor and graph; 2 to 5 minutes)")
     try:
         with out.status("a sensor looks every 5 seconds") as status:
 
