@@ -101,6 +101,11 @@ class Mirror(Protocol):
     def files(self, sha: str) -> tuple[str, ...]:
         """All paths of the tree, in git's order."""
 
+    def recent_paths(self, sha: str, n: int) -> tuple[tuple[str, ...], ...]:
+        """The paths that each of the last `n` commits up to `sha` changed, newest first; merges are
+        left out.
+        """
+
     def read(self, sha: str, path: str) -> bytes | None:
         """A file's content, None when the tree has none of that name; at most 4 MiB are read."""
 

@@ -7,7 +7,13 @@ import dagster as dg
 from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileChange
 from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.gates import image_gate
-from agentci_dagster.domain.image import Image, ImageKind, nothing_to_build
+from agentci_dagster.domain.image import (
+    DockerfileReview,
+    Image,
+    ImageKind,
+    nothing_to_build,
+    review_dockerfile,
+)
 from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
 from agentci_dagster.domain.routing import Route
@@ -17,6 +23,8 @@ from agentci_dagster.partitions import commit_asset
 from agentci_dagster.ports import AssetValues, ImageBuilder, Mirror, Mirrors, SchemaProbe
 
 _MAX_VERSIONS = 50
+_EARLIER_COMMITS = 200
+"""Commits that tell how often another order of the Dockerfile's lines would have helped."""
 
 
 @commit_asset(group_name="build_agent", kinds={"docker", "python"})
@@ -39,7 +47,8 @@ def image(
         mirror = mirrors.of(commit_diff.key.repository)
         asked = _since_the_last_that_passed(commit_diff, mirror, journeys.values)
         findings = schema_probe.findings(commit_diff.key, asked)
-        built = replace(built, schema_findings=findings)
+        review = _review(mirror, built, commit_diff)
+        built = replace(built, schema_findings=findings, review=review)
     return dg.MaterializeResult(
         value=built,
         metadata={
@@ -50,6 +59,7 @@ def image(
             "seconds_saved": built.seconds_saved,
             "note": clean_text(built.note, 500),
             "failure": clean_text(built.failure, 500) or "none",
+            **_told(built.review),
             "schema_findings": dg.MetadataValue.md(
                 "\n".join(
                     f"- {clean_markdown(f'{f.path}:{f.line}: {f.problem}', 300)}"
@@ -76,6 +86,33 @@ def image(
             ),
         },
     )
+
+
+def _review(mirror: Mirror, built: Image, diff: CommitDiff) -> DockerfileReview | None:
+    sha = diff.key.sha
+    text = mirror.read(sha, "Dockerfile")
+    if text is None:
+        return None
+    costs = [(layer.name, layer.last_cost_s) for layer in built.layers]
+    earlier = mirror.recent_paths(sha, _EARLIER_COMMITS)
+    return review_dockerfile(text.decode(errors="replace"), mirror.files(sha), earlier, costs)
+
+
+def _told(review: DockerfileReview | None) -> dict[str, dg.MetadataValue | str]:
+    if review is None:
+        return {}
+    advice = "\n".join(
+        f"- line {a.line}: {clean_markdown(a.words, 300)} Next: {clean_markdown(a.next_step, 200)}"
+        for a in review.advice
+    )
+    patch = clean_text(review.proposal.patch, 8_000).replace("```", "'''")
+    return {
+        "dockerfile_advice": dg.MetadataValue.md(advice or "none"),
+        "dockerfile_proposal": dg.MetadataValue.md(
+            f"```diff\n{patch}\n```" if patch else clean_markdown(review.proposal.why_none, 300)
+        ),
+        "dockerfile_gain": clean_text(review.gain.in_words, 300),
+    }
 
 
 def _since_the_last_that_passed(

@@ -324,6 +324,21 @@ def test_merge_is_shown_against_its_first_parent(remote: Remote) -> None:
     assert any("merge of 3 parents" in note for note in diff.notes)
 
 
+def test_recent_paths_are_told_commit_by_commit_without_merges(remote: Remote) -> None:
+    first = remote.push({"a": b"1\n", "b/ü .txt": b"1\n"})
+    remote.force("release/1", first)
+    other = remote.push({"c": b"1\n"}, branch="release/1")
+    remote.push({"a": b"2\n", "c": b"1\n"}, "bring it in", merge=[other])
+    remote.push({})
+    last = remote.push({"a": None})
+    remote.mirror.refresh()
+
+    told = remote.mirror.recent_paths(last, 10)
+
+    assert [sorted(paths) for paths in told] == [["a"], [], ["c"], ["a", "b/ü .txt"]]
+    assert len(remote.mirror.recent_paths(last, 2)) == 2
+
+
 def test_features_know_ancestors_and_nothing_later(remote: Remote) -> None:
     remote.push({"shop/a.py": b"x = 1\ny = 2\n", "lib/c.py": b"1\n"}, author="ada@example.org")
     remote.push({"shop/a.py": b"x = 1\n"}, "Fix the sum", author="bob@example.org")

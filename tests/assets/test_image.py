@@ -52,6 +52,29 @@ def test_layers_are_told_with_what_was_reused(world: House) -> None:
     ]
 
 
+def test_dockerfile_is_reviewed_with_a_patch_and_its_gain(world: House) -> None:
+    naive = b"FROM python:3.12\nCOPY . .\nRUN pip install -r requirements.txt\n"
+    world.push(files={"Dockerfile": naive, "requirements.txt": b"a\n"})
+
+    made = built(world, world.push())
+
+    told = metadata(made)
+    assert "so every commit installs them anew" in told["dockerfile_advice"]
+    assert "+COPY requirements.txt ./" in told["dockerfile_proposal"]
+    assert told["dockerfile_gain"].startswith("2 of the last 3 commits")
+    assert made.value.review is not None
+    plain = metadata(built(world, world.push(files={"Dockerfile": None})))
+    assert "dockerfile_advice" not in plain
+
+
+def test_dockerfile_without_a_better_order_says_why(world: House) -> None:
+    text = b"FROM a\nCOPY . .\nRUN pip install flask\n"
+
+    told = metadata(built(world, world.push(files={"Dockerfile": text})))
+
+    assert "not told by a file" in told["dockerfile_proposal"]
+
+
 def test_skipped_commit_builds_nothing(world: House) -> None:
     made = built(world, world.push(files={"README.md": b"words"}), Route.SKIP)
 

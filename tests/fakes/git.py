@@ -153,6 +153,10 @@ class FakeMirror:
         names = (n for n, tip in self.seen.items() if sha in self._ancestors([tip]))
         return tuple(sorted(names, key=lambda n: (len(n), n)))
 
+    def recent_paths(self, sha: str, n: int) -> tuple[tuple[str, ...], ...]:
+        shas = [s for s in reversed(self._ancestors([sha])) if not self.commits[s].is_merge]
+        return tuple(tuple(f.path for f in self.diff(s).files) for s in shas[:n])
+
     def files(self, sha: str) -> tuple[str, ...]:
         return tuple(self.trees[sha])
 

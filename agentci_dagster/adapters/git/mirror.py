@@ -5,6 +5,7 @@ answer to the domain.
 from __future__ import annotations
 
 import re
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,13 @@ from agentci_dagster.adapters.git.tree import (
     is_file,
     tree_of,
 )
-from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey, ReadLimits
+from agentci_dagster.domain.diff import (
+    Commit,
+    CommitDiff,
+    CommitKey,
+    ReadLimits,
+    display_name,
+)
 from agentci_dagster.domain.errors import GitError, UsageError
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.history import author_id_of, moment_of, stated_seconds
@@ -115,6 +122,18 @@ class GitMirror:
         names = self._ready.ask(*ask).stdout.decode(errors="replace").split("\n")
         return tuple(
             sorted((n.removeprefix(WATCHED) for n in names if n), key=lambda n: (len(n), n))
+        )
+
+    def recent_paths(self, sha: str, n: int) -> tuple[tuple[str, ...], ...]:
+        mark = secrets.token_bytes(16).hex().encode()
+        told = self._ready.ask(
+            "log", "-z", "--name-only", "--no-renames", "--no-merges", f"--max-count={n}",
+            f"--format=tformat:{mark.decode()}", "--end-of-options", _sha(sha),
+        ).stdout  # fmt: skip
+        parts = told.split(mark)[1:]
+        return tuple(
+            tuple(display_name(name) for name in part.strip(b"\0\n").split(b"\0") if name)
+            for part in parts
         )
 
     def files(self, sha: str) -> tuple[str, ...]:

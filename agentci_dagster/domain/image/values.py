@@ -1,6 +1,6 @@
 """The deployable artefact of a commit: its layers, what was reused, and whether the schema fits.
 
-Building belongs to `adapters/builders/`; asking the schema to `adapters/schema_probe.py`.
+What its Dockerfile could do better belongs to `review.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agentci_dagster.domain.diff import CommitDiff, FileChange, FileKind
+from agentci_dagster.domain.image.review import DockerfileReview
 
 
 class ImageKind(StrEnum):
@@ -91,6 +92,8 @@ class Image:
     failure: str = ""
     log_tail: str = ""
     schema_findings: tuple[SchemaFinding, ...] = ()
+    review: DockerfileReview | None = None
+    """What the repository's Dockerfile could do better; None where it has none."""
 
     @property
     def seconds_saved(self) -> float:
