@@ -57,6 +57,7 @@ ASSETS: tuple[dg.AssetsDefinition | dg.AssetSpec, ...] = (
     trends.delivery_metrics,
     trends.failure_trends,
     savings.savings,
+    savings.build_savings,
 )
 
 

@@ -28,6 +28,7 @@ EDGES = {
     "delivery_metrics": {"deploy_outcome"},
     "failure_trends": {"deploy_outcome"},
     "savings": {"deploy_outcome", "audit_report"},
+    "build_savings": {"deploy_outcome"},
 }
 GATES = {
     ("risk_score", "risk_is_accepted"): True,
@@ -56,7 +57,7 @@ LEARNING = {
     "champion_promotion",
     "routing_thresholds",
 }
-TRENDS = {"delivery_metrics", "failure_trends", "savings"}
+TRENDS = {"delivery_metrics", "failure_trends", "savings", "build_savings"}
 
 
 @pytest.fixture(scope="module")

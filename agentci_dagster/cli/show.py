@@ -33,6 +33,7 @@ SHARED = (
     "delivery_metrics",
     "failure_trends",
     "savings",
+    "build_savings",
 )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agentci_dagster.assets.savings import savings
+from agentci_dagster.assets.savings import build_savings, savings
 from agentci_dagster.domain.diff import CommitKey
-from agentci_dagster.domain.outcome import Ending
+from agentci_dagster.domain.outcome import Ending, StageTime
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.ports import LedgerEvent
 from tests.builders import NOON, key, outcome
@@ -51,3 +51,17 @@ def test_saved_and_missed_are_told_with_their_interval(world: House) -> None:
     assert (told["missed"], told["missed_low"]) == (2.0, 1.0)
     assert told["missed_high"] < 4
     assert told["caught_share"] == pytest.approx(1 / 3)
+
+
+def test_builds_are_told_month_by_month(world: House) -> None:
+    for n, saved in ((1, 0.0), (2, 40.0)):
+        stages = (StageTime("image", 2.0 * n),)
+        world.ledger.settle(outcome(n, stages=stages, seconds_saved=saved))
+
+    made = build_savings(outcomes=world.ledger, pictures=world.pictures)
+
+    told = metadata(made)
+    assert (told["n_builds"], told["seconds_built"], told["seconds_saved"]) == (2, 6.0, 40.0)
+    assert told["by_month"] == "Seconds saved by reuse: [('2026-03', 40.0)]"
+    (row,) = [record.data for record in dict(made.metadata)["months"].records]
+    assert (row["month"], row["with_reuse"], row["median_build_s"]) == ("2026-03", 1, 3.0)

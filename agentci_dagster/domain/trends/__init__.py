@@ -5,6 +5,7 @@ Every rate states numerator, denominator and interval; the value that holds it s
 
 from __future__ import annotations
 
+from agentci_dagster.domain.trends.builds import BuildMonth, BuildSavings, build_savings
 from agentci_dagster.domain.trends.delivery import delivery_metrics, delivery_rows, reached_traffic
 from agentci_dagster.domain.trends.failures import failure_trends
 from agentci_dagster.domain.trends.figures import duration, rate, wilson_interval
@@ -20,6 +21,8 @@ from agentci_dagster.domain.trends.values import (
 )
 
 __all__ = [
+    "BuildMonth",
+    "BuildSavings",
     "CauseCount",
     "DeliveryMetrics",
     "Duration",
@@ -28,6 +31,7 @@ __all__ = [
     "Rate",
     "StageDuration",
     "TrendPolicy",
+    "build_savings",
     "delivery_metrics",
     "delivery_rows",
     "duration",
