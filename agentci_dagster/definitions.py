@@ -56,6 +56,7 @@ ASSETS: tuple[dg.AssetsDefinition | dg.AssetSpec, ...] = (
     promise.routing_thresholds,
     trends.delivery_metrics,
     trends.failure_trends,
+    trends.risk_quality,
     savings.savings,
     savings.build_savings,
 )

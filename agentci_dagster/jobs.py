@@ -22,7 +22,13 @@ LEARNING_ASSETS = (
     "champion_promotion",
     "routing_thresholds",
 )
-TREND_ASSETS = ("delivery_metrics", "failure_trends", "savings", "build_savings")
+TREND_ASSETS = (
+    "delivery_metrics",
+    "failure_trends",
+    "risk_quality",
+    "savings",
+    "build_savings",
+)
 
 EVERY_LOOP_S = 2
 """Interval of the sensors that are asked in every loop of the daemon. The loop takes 5 s; with an

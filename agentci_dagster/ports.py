@@ -23,6 +23,7 @@ from agentci_dagster.domain.promise import Promise
 from agentci_dagster.domain.risk import Advice, Scored
 from agentci_dagster.domain.rollout import Release, Rollout
 from agentci_dagster.domain.selection import TestPlan, TestRun
+from agentci_dagster.domain.trends import ControlChart, HeatMap, ReliabilityBin
 
 T = TypeVar("T")
 
@@ -493,6 +494,15 @@ class Pictures(Protocol):
 
     def lines(self, title: str, x: Sequence[float], series: Mapping[str, Sequence[float]]) -> str:
         """One line a series over the same x."""
+
+    def control(self, title: str, chart: ControlChart) -> str:
+        """Shares by week between the limits of chance."""
+
+    def heat(self, title: str, found: HeatMap) -> str:
+        """Failures by folder and week."""
+
+    def reliability(self, title: str, models: Mapping[str, Sequence[ReliabilityBin]]) -> str:
+        """What was said beside what happened, by model."""
 
 
 class Notifier(Protocol):

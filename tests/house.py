@@ -17,7 +17,7 @@ from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.health import CanaryPolicy
 from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.routing import RiskPolicy
-from agentci_dagster.domain.trends import TrendPolicy
+from agentci_dagster.domain.trends import ControlChart, HeatMap, ReliabilityBin, TrendPolicy
 from agentci_dagster.gates import GATES
 from agentci_dagster.jobs import COMMIT_ASSETS, deliver_commit
 from agentci_dagster.journeys import Journeys
@@ -53,6 +53,15 @@ class FakePictures:
 
     def lines(self, title: str, x: Sequence[float], series: Mapping[str, Sequence[float]]) -> str:
         return f"{title}: {len(x)} points of {', '.join(series)}"
+
+    def control(self, title: str, chart: ControlChart) -> str:
+        return f"{title}: {len(chart.weeks)} weeks"
+
+    def heat(self, title: str, found: HeatMap) -> str:
+        return f"{title}: {', '.join(found.folders)}"
+
+    def reliability(self, title: str, models: Mapping[str, Sequence[ReliabilityBin]]) -> str:
+        return f"{title}: {', '.join(models)}"
 
 
 class FakeNotifier:

@@ -27,6 +27,7 @@ EDGES = {
     "routing_thresholds": {"training_set", "champion_promotion"},
     "delivery_metrics": {"deploy_outcome"},
     "failure_trends": {"deploy_outcome"},
+    "risk_quality": {"deploy_outcome"},
     "savings": {"deploy_outcome", "audit_report"},
     "build_savings": {"deploy_outcome"},
 }
@@ -57,7 +58,7 @@ LEARNING = {
     "champion_promotion",
     "routing_thresholds",
 }
-TRENDS = {"delivery_metrics", "failure_trends", "savings", "build_savings"}
+TRENDS = {"delivery_metrics", "failure_trends", "risk_quality", "savings", "build_savings"}
 
 
 @pytest.fixture(scope="module")

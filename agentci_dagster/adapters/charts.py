@@ -15,6 +15,7 @@ from html import escape, unescape
 from typing import Any
 
 from agentci_dagster.domain.plain_text import clean_text
+from agentci_dagster.domain.trends import ControlChart, HeatMap, ReliabilityBin
 
 _BLUE, _RED = "#3355aa", "#b03030"
 # A reader that cannot tell colours apart has the line's pattern.
@@ -34,6 +35,18 @@ class Charts:
     def lines(self, title: str, x: Sequence[float], series: Mapping[str, Sequence[float]]) -> str:
         """One line a series over the same x."""
         return as_markdown_image(line_chart(title, x, series))
+
+    def control(self, title: str, chart: ControlChart) -> str:
+        """Shares by week between the limits of chance."""
+        return as_markdown_image(control_picture(title, chart))
+
+    def heat(self, title: str, found: HeatMap) -> str:
+        """Failures by folder and week."""
+        return as_markdown_image(heat_picture(title, found))
+
+    def reliability(self, title: str, models: Mapping[str, Sequence[ReliabilityBin]]) -> str:
+        """What was said beside what happened, by model."""
+        return as_markdown_image(reliability_diagram(title, models))
 
 
 def bar_chart(title: str, rows: Sequence[tuple[str, float]]) -> str:
@@ -82,6 +95,80 @@ def pareto(title: str, rows: Sequence[tuple[str, float]]) -> str:
         share.set_ylabel("running share")
 
     return _svg(title, _told(shown), draw if total else _empty, 3.4)
+
+
+def control_picture(title: str, chart: ControlChart) -> str:
+    """Shares of failures by week, limits of chance as steps, weeks outside of them as crosses."""
+    weeks = chart.weeks
+    shares = [w.n_failures / w.n for w in weeks]
+    told = [(w.week, round(share, 3)) for w, share in zip(weeks, shares, strict=True)]
+
+    def draw(axes: Any) -> None:
+        places = list(range(len(weeks)))
+        axes.plot(places, shares, "o-", color=_BLUE, markersize=4, label="failed")
+        if chart.centre is not None:
+            axes.axhline(chart.centre, color="#57606a", linewidth=1, label="usual")
+            for limits in ([w.low / w.n for w in weeks], [w.high / w.n for w in weeks]):
+                axes.step(places, limits, "--", where="mid", color=_RED, linewidth=1)
+            outside = [n for n in places if weeks[n].is_out]
+            axes.plot(outside, [shares[n] for n in outside], "x", color=_RED, markersize=10)
+        axes.set_xticks(places, [w.week for w in weeks], rotation=60, ha="right", fontsize=8)
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+
+    signals = f"; {'; '.join(chart.signals)}" if chart.signals else ""
+    return _svg(title, _told(told) + signals, draw if weeks else _empty, 3.6)
+
+
+def heat_picture(title: str, found: HeatMap) -> str:
+    """One square for each folder and week, with its number of failures."""
+    totals = [(_label(f), sum(row)) for f, row in zip(found.folders, found.failures, strict=True)]
+
+    def draw(axes: Any) -> None:
+        # Squares as shapes: an image would be a picture in the picture.
+        axes.pcolor(found.failures, cmap="Reds", vmin=0, edgecolors="white")
+        axes.invert_yaxis()
+        weeks, folders = range(len(found.weeks)), range(len(totals))
+        axes.set_xticks([n + 0.5 for n in weeks], found.weeks, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks([n + 0.5 for n in folders], [name for name, _ in totals], fontsize=8)
+        most = max(max(row) for row in found.failures)
+        for y, row in enumerate(found.failures):
+            for x, n in enumerate(row):
+                if n:
+                    colour = "white" if n > most / 2 else "black"
+                    place = (x + 0.5, y + 0.5)
+                    axes.text(*place, n, ha="center", va="center", color=colour, fontsize=8)
+
+    return _svg(title, _told(totals), draw if totals else _empty, 1.6 + 0.3 * max(len(totals), 3))
+
+
+def reliability_diagram(title: str, models: Mapping[str, Sequence[ReliabilityBin]]) -> str:
+    """Mean score against share of failures with its interval; on the diagonal a score keeps its
+    word.
+    """
+    shown = {_label(name): bins for name, bins in models.items() if bins}
+    told = [
+        (f"{name} {b.mean_probability:.2f}", round(b.failed.value or 0.0, 3))
+        for name, bins in shown.items()
+        for b in bins
+    ]
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], ":", color="#57606a", linewidth=1)
+        for n, (name, bins) in enumerate(shown.items()):
+            said = [b.mean_probability for b in bins]
+            happened = [b.failed.value or 0.0 for b in bins]
+            below = [h - (b.failed.low or 0.0) for h, b in zip(happened, bins, strict=True)]
+            above = [(b.failed.high or 1.0) - h for h, b in zip(happened, bins, strict=True)]
+            line = f"o{_PATTERNS[n % len(_PATTERNS)]}"
+            axes.errorbar(
+                said, happened, (below, above), fmt=line, markersize=4, capsize=2, label=name
+            )
+        axes.set_xlabel("probability that was told")
+        axes.set_ylabel("share that failed")
+        axes.legend(frameon=False)
+
+    return _svg(title, _told(told), draw if shown else _empty, 4.2)
 
 
 def as_markdown_image(svg: str) -> str:

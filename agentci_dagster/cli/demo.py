@@ -54,9 +54,10 @@ def demo(
 def _write_report(resources: Resources) -> Path:
     from agentci_dagster.report.page import page
 
-    policy = resources.settings.policy.trends
+    policy = resources.settings.policy
     path = resources.settings.home / "report.html"
-    html = page(resources.ledger.outcomes(), resources.clock.now(), policy)
+    outcomes, now = resources.ledger.outcomes(), resources.clock.now()
+    html = page(outcomes, now, policy.trends, policy.learning)
     path.write_text(html, encoding="utf-8")
     return path
 

@@ -32,6 +32,7 @@ SHARED = (
     "routing_thresholds",
     "delivery_metrics",
     "failure_trends",
+    "risk_quality",
     "savings",
     "build_savings",
 )

@@ -6,16 +6,25 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 
-from agentci_dagster.adapters.charts import bar_chart, pareto
+from agentci_dagster.adapters.charts import (
+    bar_chart,
+    control_picture,
+    heat_picture,
+    pareto,
+    reliability_diagram,
+)
+from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.outcome import DeployOutcome
 from agentci_dagster.domain.plain_text import clean_text
 from agentci_dagster.domain.trends import (
     DeliveryMetrics,
     FailureTrends,
+    RiskQuality,
     TrendPolicy,
     delivery_metrics,
     delivery_rows,
     failure_trends,
+    risk_quality,
 )
 
 _COMMITS_SHOWN = 200
@@ -28,13 +37,19 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #d8dee4;
          vertical-align: top; overflow-wrap: anywhere; }
+td:first-child { min-width: 7rem; }
 svg { max-width: 100%; height: auto; }
 .note { color: #57606a; }
 @media print { body { margin: 0; } h2 { break-after: avoid; } tr, svg { break-inside: avoid; } }
 """
 
 
-def page(outcomes: Sequence[DeployOutcome], now: datetime, policy: TrendPolicy) -> str:
+def page(
+    outcomes: Sequence[DeployOutcome],
+    now: datetime,
+    policy: TrendPolicy,
+    learning: LearningPolicy,
+) -> str:
     """The whole page; text from commits is cleaned and escaped."""
     metrics = delivery_metrics(outcomes, now, policy)
     trends = failure_trends(outcomes, now, policy)
@@ -45,6 +60,8 @@ def page(outcomes: Sequence[DeployOutcome], now: datetime, policy: TrendPolicy) 
             _summary(metrics, trends, now),
             _delivery(metrics),
             _failures(trends),
+            _over_time(trends),
+            _risk(risk_quality(outcomes, now, learning)),
             _commits(newest),
         )
     )
@@ -109,6 +126,71 @@ def _failures(trends: FailureTrends) -> str:
             _table(("route", "commits"), [(c.cause, c.n) for c in trends.by_route]),
         )
     )
+
+
+def _over_time(trends: FailureTrends) -> str:
+    control, heat = trends.control, trends.heat
+    if control is None or heat is None:
+        return ""
+    weeks = [(w.week, w.n, w.n_failures, f"{w.low} to {w.high}") for w in control.weeks]
+    limits = (
+        "not enough weeks for limits of chance"
+        if control.centre is None
+        else "; ".join(control.signals) or "no more and no fewer than chance would give"
+    )
+    folders = [
+        (folder, *(f"{n} of {m}" if m else "" for n, m in zip(bad, every, strict=True)))
+        for folder, bad, every in zip(heat.folders, heat.failures, heat.commits, strict=True)
+    ]
+    return "\n".join(
+        (
+            "<h2>Failures by week</h2>",
+            control_picture("Share of failures by week", control),
+            f'<p class="note">{escape(limits)}</p>',
+            _table(("week", "commits", "failures", "within chance"), weeks),
+            "<h2>Failures by folder and week</h2>",
+            heat_picture("Failures by folder and week", heat),
+            _table(("folder", *heat.weeks), folders),
+        )
+    )
+
+
+def _risk(quality: RiskQuality) -> str:
+    rows = [
+        (
+            m.model_version,
+            m.n,
+            m.n_failures,
+            _figure(m.metrics.brier),
+            _figure(m.metrics.average_precision),
+            _figure(m.metrics.auc),
+            _figure(m.metrics.calibration_error),
+            _share(m.caught.value),
+        )
+        for m in quality.models
+    ]
+    bins = [
+        (m.model_version, f"{b.mean_probability:.3f}", f"{b.failed.n_hits} of {b.failed.n}")
+        for m in quality.models
+        for b in m.bins
+    ]
+    head = ("model", "commits", "failures", "Brier", "avg. precision", "AUC", "ECE", "caught")
+    return "\n".join(
+        (
+            "<h2>Whether risk scores kept their word</h2>",
+            reliability_diagram(
+                "Scores and what happened", {m.model_version: m.bins for m in quality.models}
+            ),
+            _table(head, rows),
+            _table(("model", "mean score", "failed"), bins),
+            f'<p class="note">{quality.n_censored} good outcomes are too young to count.</p>',
+            '<p class="note">Caught: failing commits that got more than the fast lane.</p>',
+        )
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _commits(newest: Sequence[DeployOutcome]) -> str:

@@ -16,17 +16,33 @@ from agentci_dagster.adapters.charts import (
     Charts,
     as_markdown_image,
     bar_chart,
+    control_picture,
+    heat_picture,
     line_chart,
     pareto,
+    reliability_diagram,
 )
+from agentci_dagster.domain.bounds import Share
+from agentci_dagster.domain.trends import ControlChart, ControlWeek, HeatMap, ReliabilityBin
 
 _SVG = "{http://www.w3.org/2000/svg}"
+WEEKS = tuple(ControlWeek(f"2026-W{n:02d}", 10, 9 if n == 3 else 1, 0, 5) for n in range(1, 9))
+CONTROL = ControlChart(WEEKS, 0.2, ("2026-W03: 9 of 10 failed, chance would give 0 to 5",))
+HEAT = HeatMap(("shop", "<b>"), ("2026-W01", "2026-W02"), ((0, 4), (1, 0)), ((1, 4), (1, 2)))
+BINS = (ReliabilityBin(0.1, Share.of(1, 12)), ReliabilityBin(0.7, Share.of(0, 5)))
 ROWS = [("test", 3.0), ("health-errors", 2.0), ("infra", 0.5)]
 
 DRAWINGS: dict[str, Callable[[str], str]] = {
     "bars": lambda title: bar_chart(title, ROWS),
     "lines": lambda title: line_chart(title, [0, 1, 2], {"errors": [1, 2, 9], "slow": [1, 1, 1]}),
     "pareto": lambda title: pareto(title, ROWS),
+    "control": lambda title: control_picture(title, CONTROL),
+    "heat": lambda title: heat_picture(title, HEAT),
+    "reliability": lambda title: reliability_diagram(title, {"new": BINS, "old": ()}),
+    "control without limits": lambda title: control_picture(title, ControlChart(WEEKS, None, ())),
+    "empty control": lambda title: control_picture(title, ControlChart((), None, ())),
+    "empty heat": lambda title: heat_picture(title, HeatMap((), ("2026-W01",), (), ())),
+    "empty reliability": lambda title: reliability_diagram(title, {"old": ()}),
     "empty bars": lambda title: bar_chart(title, []),
     "empty lines": lambda title: line_chart(title, [], {"errors": []}),
     "empty pareto": lambda title: pareto(title, [("test", 0.0)]),
@@ -41,7 +57,7 @@ def drawn(kind: str) -> str:
     return DRAWINGS[kind](TITLE)
 
 
-@pytest.mark.parametrize("kind", ["bars", "lines", "pareto"])
+@pytest.mark.parametrize("kind", ["bars", "lines", "pareto", "control", "heat", "reliability"])
 def test_the_same_data_gives_the_same_bytes(kind):
     assert DRAWINGS[kind](TITLE) == drawn(kind)
 
@@ -63,7 +79,12 @@ def test_a_chart_has_a_title_and_a_description_and_nothing_active(kind):
 def test_the_description_tells_the_figures():
     assert "test: 3; health-errors: 2; infra: 0.5" in drawn("bars")
     assert "last values: errors: 9; slow: 1" in drawn("lines")
-    assert "no data" in drawn("empty bars")
+    assert "2026-W03: 0.9" in drawn("control")
+    assert "9 of 10 failed, chance would give 0 to 5" in drawn("control")
+    assert "shop: 4; &lt;b&gt;: 1" in drawn("heat")
+    assert "new 0.10: 0.083; new 0.70: 0" in drawn("reliability")
+    for kind in ("bars", "control", "heat", "reliability"):
+        assert "<desc>no data</desc>" in drawn(f"empty {kind}")
 
 
 def test_pareto_puts_the_largest_first():
@@ -99,6 +120,9 @@ def test_a_markdown_image_carries_the_whole_picture_and_its_title():
 def test_the_port_gives_markdown():
     assert Charts().bars(TITLE, []) == as_markdown_image(drawn("empty bars"))
     assert Charts().lines(TITLE, [], {"errors": []}) == as_markdown_image(drawn("empty lines"))
+    assert Charts().control(TITLE, CONTROL) == as_markdown_image(drawn("control"))
+    assert Charts().heat(TITLE, HEAT) == as_markdown_image(drawn("heat"))
+    assert Charts().reliability(TITLE, {"new": BINS}) == as_markdown_image(drawn("reliability"))
 
 
 def test_importing_charts_does_not_import_matplotlib():

@@ -10,7 +10,9 @@ import pytest
 
 from agentci_dagster.assets import trends as stage
 from agentci_dagster.domain.causes import CauseClass
+from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.outcome import Ending
+from agentci_dagster.domain.trends import TrendPolicy
 from tests.builders import outcome
 from tests.house import House, house, metadata
 
@@ -68,7 +70,44 @@ def test_failures_are_told_by_cause_day_and_path(world: House) -> None:
     assert "\x1b" not in str(paths)
 
 
+def risk(world: House) -> Any:
+    return stage.risk_quality(
+        outcomes=world.ledger,
+        clock=world.clock,
+        learning_policy=LearningPolicy(maturity_s=0.0),
+        pictures=world.pictures,
+    )
+
+
+def test_failures_are_told_by_week_and_folder(world: House) -> None:
+    told = metadata(failures(world))
+
+    assert told["by_week"] == "Share of failures by week: 1 weeks"
+    assert told["signals"] == "not enough data"
+    assert told["by_path_and_week"] == "Failures by folder and week: shop"
+
+
+def test_weeks_that_vary_by_chance_give_no_signal(world: House) -> None:
+    world.trend_policy = TrendPolicy(min_weeks=1)
+
+    assert metadata(failures(world))["signals"] == "none: what chance would give"
+
+
+def test_scores_are_told_by_model(world: House) -> None:
+    world.ledger.settle(outcome(20, probability=0.2, model_version="outcomes-1"))
+
+    made = risk(world)
+
+    told = metadata(made)
+    assert told["n_models"] == len(made.value.models) >= 1
+    assert "outcomes-1" in told["reliability"]
+    rows = [record.data for record in dict(made.metadata)["models"].records]
+    assert {row["model"] for row in rows} == {m.model_version for m in made.value.models}
+    assert all(row["commits"] for row in rows)
+
+
 def test_empty_ledger_is_no_error(tmp_path: Path) -> None:
     with house(tmp_path) as world:
         assert metadata(delivery(world))["n_deployments"] == 0
         assert metadata(failures(world))["n_commits"] == 0
+        assert metadata(risk(world))["n_models"] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from agentci_dagster.domain.outcome import DeployOutcome, Ending
 from agentci_dagster.domain.risk import Advice, RiskBand, RiskScore
 from agentci_dagster.domain.routing import Route
 from agentci_dagster.jobs import COMMIT_ASSETS, LEARNING_ASSETS, TREND_ASSETS
-from tests.builders import commit, diff, features, key, outcome, sha
+from tests.builders import NOON, commit, diff, features, key, outcome, sha
 from tests.cli.conftest import Done, Home
 
 HOSTILE = "[red]x[/red] [/] \x1b]0;owned\x07\x1b[31mtitle\x9b2J \u202eend"
@@ -222,6 +224,35 @@ def test_report_is_written_or_printed_for_programs(home: Home, tmp_path: Path) -
     assert "total([]) fails" in (tmp_path / "r.html").read_text()
     assert printed.json["delivery_metrics"]["lead_time"]["n"] == 0
     assert printed.json["failure_trends"]["n_commits"] == 0
+
+
+def test_report_begins_on_the_day_that_is_asked_for(home: Home) -> None:
+    settled_on = NOON.date().isoformat()
+    home.ledger.settle(outcome(1))
+
+    all_of_it = home.agentci("report", "--json", "--since", settled_on).json
+
+    assert all_of_it["failure_trends"]["n_commits"] == 1
+    assert all_of_it["risk_quality"]["models"] is not None
+    for nonsense in ("yesterday", "2999-01-01"):
+        done = home.agentci("report", "--since", nonsense)
+        assert done.code == 2
+        assert "--since" in done.err
+
+
+def test_table_of_commits_holds_no_formula_and_no_escape(home: Home) -> None:
+    home.ledger.settle(outcome(1, subject="=HYPERLINK(1)\x1b[31m, \u202e\nx"))
+    home.ledger.settle(outcome(2, subject='say "hi", now'))
+
+    done = home.agentci("report", "--csv", "--since", NOON.date().isoformat())
+
+    first, second = csv.DictReader(io.StringIO(done.out))
+    assert first["subject"].startswith("'=HYPERLINK(1)")
+    assert "\x1b" not in done.out
+    assert "\u202e" not in done.out
+    assert second["subject"] == 'say "hi", now'
+    assert second["repository"] == "shop"
+    assert second["settled_at"].endswith("+00:00")
 
 
 def test_report_that_cannot_be_written_names_the_file(home: Home) -> None:

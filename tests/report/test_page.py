@@ -7,6 +7,7 @@ from datetime import timedelta
 from html.parser import HTMLParser
 
 from agentci_dagster.domain.causes import CauseClass
+from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.outcome import Ending
 from agentci_dagster.domain.trends import TrendPolicy
 from agentci_dagster.report.page import page
@@ -37,7 +38,7 @@ def history():
 
 
 def test_metrics_pictures_and_commits_are_on_it() -> None:
-    html = page(history(), NOW, TrendPolicy())
+    html = page(history(), NOW, TrendPolicy(), LearningPolicy())
 
     assert "9 commits settled, 1 failed by their own fault, 9 reached traffic" in html
     for metric in ("change lead time", "deployment frequency", "change fail rate"):
@@ -49,7 +50,7 @@ def test_metrics_pictures_and_commits_are_on_it() -> None:
 
 
 def test_text_of_commits_is_only_text() -> None:
-    html = page(history(), NOW, TrendPolicy())
+    html = page(history(), NOW, TrendPolicy(), LearningPolicy())
 
     assert "<script" not in html
     assert "<img" not in html
@@ -59,7 +60,7 @@ def test_text_of_commits_is_only_text() -> None:
 
 
 def test_page_asks_nothing_of_elsewhere() -> None:
-    html = page(history(), NOW, TrendPolicy())
+    html = page(history(), NOW, TrendPolicy(), LearningPolicy())
 
     addresses = Addresses()
     addresses.feed(html)
@@ -69,7 +70,7 @@ def test_page_asks_nothing_of_elsewhere() -> None:
 
 
 def test_empty_ledger_says_that_there_is_not_enough() -> None:
-    html = page([], NOW, TrendPolicy())
+    html = page([], NOW, TrendPolicy(), LearningPolicy())
 
     assert "0 commits settled" in html
     assert html.count("not enough data") >= 5

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from agentci_dagster.domain.outcome import DeployOutcome
+from agentci_dagster.domain.trends.control import control_chart
 from agentci_dagster.domain.trends.figures import duration, rate
+from agentci_dagster.domain.trends.heat import heat_map
 from agentci_dagster.domain.trends.values import (
     CauseCount,
     FailureTrends,
@@ -20,7 +22,8 @@ from agentci_dagster.domain.trends.values import (
 def failure_trends(
     outcomes: Sequence[DeployOutcome], now: datetime, policy: TrendPolicy
 ) -> FailureTrends:
-    """Failures among the commits settled in the window that ends at `now`.
+    """Failures among the commits settled in the window that ends at `now`; control chart and heat
+    map look further back.
 
     A failure is one by the commit's own fault (label 1). `by_cause` counts every commit with a
     cause, also those that infrastructure or a person stopped. `by_path` counts labelled commits
@@ -40,6 +43,8 @@ def failure_trends(
         by_route=_counts(o.route.value for o in settled if o.route),
         stages=_stages(settled),
         seconds_saved=sum(o.seconds_saved for o in settled),
+        control=control_chart(outcomes, now, policy),
+        heat=heat_map(outcomes, now, policy),
     )
 
 

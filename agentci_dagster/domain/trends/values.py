@@ -20,6 +20,10 @@ class TrendPolicy:
     """Of every interval."""
     most_paths: int = 20
     """Folders listed, most failures first: what fits a screen."""
+    weeks: int = 26
+    """Of the control chart: half a year shows seasons and forgets what was long ago."""
+    min_weeks: int = 8
+    """Weeks with commits before limits of chance mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,48 @@ class StageDuration:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlWeek:
+    """One ISO week (as 2026-W09): commits that could be judged, failures, and the limits of chance,
+    both as numbers of failures and both still within them.
+    """
+
+    week: str
+    n: int
+    n_failures: int
+    low: int
+    high: int
+
+    @property
+    def is_out(self) -> bool:
+        return not self.low <= self.n_failures <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class ControlChart:
+    """Weeks with commits, oldest first. `centre` is the share of failures in all of them, None with
+    too few weeks or commits; then there are no limits and no signals.
+    """
+
+    weeks: tuple[ControlWeek, ...]
+    centre: float | None
+    signals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Failures of the folders with most of them, by ISO week.
+
+    `failures` and `commits` are `n_folders x n_weeks`; a commit counts in each folder that it
+    touches.
+    """
+
+    folders: tuple[str, ...]
+    weeks: tuple[str, ...]
+    failures: tuple[tuple[int, ...], ...]
+    commits: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FailureTrends:
     """Where and why commits fail over one window."""
 
@@ -101,3 +147,5 @@ class FailureTrends:
     by_route: tuple[CauseCount, ...]
     stages: tuple[StageDuration, ...]
     seconds_saved: float
+    control: ControlChart | None = None
+    heat: HeatMap | None = None
