@@ -45,9 +45,17 @@ class Journeys:
     journal: RolloutJournal
 
     def known(
-        self, key: CommitKey, *, run_id: str = "", error: str = "", branch: str = ""
+        self,
+        key: CommitKey,
+        *,
+        run_id: str = "",
+        error: str = "",
+        branch: str = "",
+        as_of: datetime | None = None,
     ) -> Known:
-        """Everything that the stages have left behind for this commit."""
+        """Everything that the stages have left behind for this commit, and what people had said of
+        it by then.
+        """
         return Known(
             key=key,
             diff=self.values.find("commit_diff", CommitDiff, key),
@@ -57,7 +65,7 @@ class Journeys:
             image=self.values.find("image", Image, key),
             deployment=self.values.find("deployment", Deployment, key),
             health=self.values.find("health_report", HealthReport, key),
-            approval=self.approval(key),
+            approval=self.approval(key, as_of),
             rollout=next(reversed(self.journal.rollouts(key=key)), None),
             run_id=run_id,
             error=error,
@@ -70,9 +78,10 @@ class Journeys:
         """The outcome of the commit by the first stage that stopped it."""
         return conclude(self.known(key, run_id=run_id, error=error, branch=branch), now)
 
-    def approval(self, key: CommitKey) -> Approval | None:
+    def approval(self, key: CommitKey, as_of: datetime | None = None) -> Approval | None:
         """The newest word of a person on exactly this commit."""
-        said = self.log.events(kind=APPROVAL, repository=key.repository, sha=key.sha)
+        every = self.log.events(kind=APPROVAL, repository=key.repository, sha=key.sha)
+        said = [event for event in every if as_of is None or event.at <= as_of]
         if not said:
             return None
         body = said[-1].body

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +152,15 @@ def test_killed_workers_leave_one_healthy_release_and_settled_commits(
         assert installation.resources.ledger.live(ENVIRONMENT).key == tip
     assert installation.outcome(key).cause is CauseClass.HEALTH_ERRORS
     assert installation.resources.ledger.verify() > 0
+    assert replayed(installation.home)["different"] == []
+
+
+def replayed(home: Path) -> dict[str, Any]:
+    """Every decision of this installation, made again."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agentci_dagster", "replay", "--json"],
+        env={**os.environ, "AGENTCI_HOME": str(home)},
+        capture_output=True,
+        check=False,
+    )
+    return dict(json.loads(done.stdout))

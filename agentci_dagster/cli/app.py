@@ -19,6 +19,7 @@ from agentci_dagster.cli import (
     down,
     mine,
     model,
+    replay,
     report,
     rollback,
     run,
@@ -60,6 +61,7 @@ app.command("reject")(approve.reject)
 app.command("rollback")(rollback.rollback)
 app.command("down")(down.down)
 app.command("report")(report.report)
+app.command("replay")(replay.replay)
 app.command("scorecard")(scorecard.scorecard)
 app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)

@@ -97,7 +97,7 @@ class Image:
 
     @property
     def seconds_saved(self) -> float:
-        return sum(layer.saved_s for layer in self.layers)
+        return sum((layer.saved_s for layer in self.layers), 0.0)
 
 
 def nothing_to_build(why: str) -> Image:

@@ -40,6 +40,7 @@ def assess(
         features=features,
         contributions=scored.contributions,
         fast_lane=fast_lane,
+        policy=policy,
     )
 
 

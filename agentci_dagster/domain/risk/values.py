@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.features import CommitFeatures
-from agentci_dagster.domain.routing import Route
+from agentci_dagster.domain.routing import RiskPolicy, Route
 
 
 class RiskBand(StrEnum):
@@ -79,3 +79,5 @@ class RiskScore:
     contributions: tuple[Contribution, ...]
     fast_lane: str = ""
     """Where the fast lane ended for this commit, and why there."""
+    policy: RiskPolicy | None = None
+    """The numbers that decided, so that it can be decided again; None in scores of before."""
