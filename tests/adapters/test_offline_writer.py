@@ -233,8 +233,8 @@ def test_generators_are_read_out_and_loops_are_given_up(shop):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("def f(p: str):\n    return open(p).read()\n", "files, processes, network"),
-        ("async def f(n: int):\n    return n\n", "asynchronous"),
+        ("def f(p: str):\n    return open(p).read()\n", "processes and the network"),
+        ("async def f(n: int):\n    yield n\n", "asynchronous generators"),
         ("X = 1\n", "no function has changed"),
         ("import no_such_module\ndef f(n: int):\n    return n\n", "could not be imported"),
         ("import os\nos._exit(0)\ndef f(n: int):\n    return n\n", "ended early"),
@@ -246,6 +246,93 @@ def test_note_says_why_there_are_none(shop, source, words):
     assert written.kept == ()
     assert written.note.startswith("0 tests, because")
     assert words in written.note
+
+
+def test_asynchronous_function_is_run_to_its_end(shop):
+    source = "async def double(n: int) -> int:\n    return 2 * n\n"
+
+    written, coverage, run = write_for(shop, source)
+
+    assert "asyncio.run(double(" in written.kept[0].source
+    assert coverage.share == 1.0
+    assert run.n_failed == 0
+
+
+STACK = """\
+class Stack:
+    def __init__(self, limit):
+        if type(limit) is not int or limit < 3:
+            raise ValueError(limit)
+        self.limit, self.items = limit, []
+
+    def push(self, item):
+        if len(self.items) == self.limit:
+            raise OverflowError(item)
+        self.items.append(item)
+
+    def _top(self):
+        if not self.items:
+            return None
+        return self.items[-1]
+
+    @property
+    def top(self):
+        return self._top()
+"""
+STACK_TESTS = """\
+import pytest
+from shop.stack import Stack
+
+
+@pytest.fixture
+def stack():
+    made = Stack(limit=4)
+    made.push("first")
+    return made
+
+
+def test_top(stack):
+    stack.push("second")
+    assert stack.top == "second"
+
+
+def test_empty():
+    assert Stack(limit=3).top is None
+"""
+
+
+def test_private_method_is_reached_as_people_make_and_fill_the_object(shop):
+    before = STACK.replace("        if not self.items:\n            return None\n", "")
+    tree = START | {"tests/test_stack.py": STACK_TESTS}
+
+    written, coverage, run = write(
+        shop, tree | {"shop/stack.py": before}, tree | {"shop/stack.py": STACK}
+    )
+
+    source = "\n".join(c.source for c in written.kept)
+    assert coverage.share == 1.0
+    assert run.n_failed == 0
+    assert "Stack(limit=" in source
+
+
+def test_value_that_is_a_place_in_memory_is_not_asserted(shop):
+    source = "def place(item: int) -> int:\n    return id([item])\n"
+
+    written, _, _ = write_for(shop, source)
+
+    assert written.kept == ()
+
+
+def test_object_that_cannot_be_written_is_looked_at_by_its_attributes(shop):
+    source = (
+        "class Price:\n    def __init__(self, amount):\n        self.amount = amount\n\n\n"
+        "def price(amount: int):\n    return Price(amount * 2)\n"
+    )
+
+    written, _, run = write_for(shop, source)
+
+    assert ".amount == " in "\n".join(c.source for c in written.kept)
+    assert run.n_failed == 0
 
 
 def test_commit_without_python_and_budget_of_nothing_are_said(shop):

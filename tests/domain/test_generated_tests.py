@@ -86,7 +86,7 @@ def test_shape_follows_from_class_and_decorator(decorator, name, shape):
 @pytest.mark.parametrize(
     ("source", "name", "reason"),
     [
-        ("async def f(): pass\n", "f", "asynchronous"),
+        ("async def f(): yield 1\n", "f", "asynchronous generators"),
         ("def g():\n    def f(): pass\n", "g.f", "inside another function"),
         ("@overload\ndef f(): pass\n", "f", "overloads"),
         ("def f(): open('x')\n", "f", "files"),
@@ -165,6 +165,39 @@ def test_module_reads_as_plain_pytest():
     assert "with pytest.raises(ValueError):\n        total(None)" in source
     assert "value = [2, 1]\n    total(value)\n    assert value == [1, 2]" in source
     assert "assert type(total(3)).__name__ == 'Basket'" in source
+
+
+def test_steps_before_a_call_are_written_as_statements():
+    steps = (
+        "(c := Cart()), c.__setitem__('a', 1), setattr(c, 'tax', 2), c.clear(), setattr(c, k, 3)"
+    )
+    case = Case(f"({steps}, c.total())[-1]", Outcome.EQUALS, "2", IMPORTS)
+
+    source = render_module(TARGET, [case])
+
+    told = source[source.index("def test_") :].splitlines()[1:]
+    assert [line.strip() for line in told] == [
+        "c = Cart()", "c['a'] = 1", "c.tax = 2", "c.clear()", "setattr(c, k, 3)", "assert c.total() == 2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ["(a, b)[-1]", "((c := f()), c)[0]", "x[-1]"])
+def test_other_items_stay_as_they_are(call):
+    assert f"assert {call} == 1" in render_module(TARGET, [Case(call, Outcome.EQUALS, "1", ())])
+
+
+def test_comparison_is_put_in_brackets_and_an_object_is_looked_at_by_its_attribute():
+    cases = [
+        Case("a <= b", Outcome.EQUALS, "True", ()),
+        Case("1 + total([2])", Outcome.IS_CLOSE, "3.5", IMPORTS),
+        Case("value.add(1)", Outcome.CHANGES, "[1]", (), changed="Cart()", looked_at="value.items"),
+    ]
+
+    source = render_module(TARGET, cases)
+
+    assert "assert (a <= b) is True" in source
+    assert "assert (1 + total([2])) == pytest.approx(3.5)" in source
+    assert "value = Cart()\n    value.add(1)\n    assert value.items == [1]" in source
 
 
 def test_module_without_need_for_pytest_does_not_import_it():

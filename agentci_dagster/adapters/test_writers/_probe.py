@@ -16,6 +16,7 @@ What it writes is read as hostile by `offline.py`: code of the commit runs in th
 from __future__ import annotations
 
 import ast
+import builtins
 import collections.abc
 import contextlib
 import dataclasses
@@ -41,6 +42,8 @@ import typing
 import uuid
 
 MAX_SOURCE = 400
+ADDRESS = re.compile(r"\d{12,}|0x[0-9a-f]{6,}")
+"""What looks like a place in memory is another one in the next process."""
 MAX_CASES = 8
 CALL_S = 0.5
 CRASHES = (
@@ -164,11 +167,29 @@ BYTES = ["b''", "b'a'", "b'abc'"]
 ANY = ["0", "1", "'a'", "''", "[]", "[1, 2]", "None", "1.5", "{}", "{'a': 1}", "True", "['b', 'a']"]
 
 
+RICH = [
+    *("'abc'", "''", "b'abc'", "[1, 2]", "['a', 'b']", "[]", "{'a': 1}", "{}", "(1, 2)", "{1, 2}"),
+    *(
+        "[('a', 1), ('b', 2)]",
+        "{'a': [1, 2]}",
+        "io.StringIO('a\\nb\\n')",
+        "io.BytesIO(b'a\\nb\\n')",
+    ),
+    *("iter([1, 2])", "(lambda *a, **k: None)", "(lambda *a, **k: a)", "len", "str", "1.5", "2"),
+]
+"""Values with many abilities, for what an exception says is lacking."""
+
+
+def _rich():
+    return [(text, eval(text, {"io": io})) for text in RICH]
+
+
 class Inputs:
     """Source texts for one function's arguments, simple ones first."""
 
-    def __init__(self, mined):
+    def __init__(self, mined, made=None):
         self.mined = mined
+        self.made = made or {}
         self.imports = set()
         self.doubtful = set()
         self.stateful = set()
@@ -190,7 +211,9 @@ class Inputs:
             bound = hint.__constraints__ or ((hint.__bound__,) if hint.__bound__ else (int,))
             return self.pool(bound[0], depth)
         if hint in (typing.Any, object, inspect.Parameter.empty):
-            return ANY + self.mined.get("int", []) + self.mined.get("str", [])
+            self.imports.add("import io")
+            literals = self.mined.get("int", []) + self.mined.get("str", [])
+            return list(dict.fromkeys([*ANY, *RICH, *literals]))
         if isinstance(hint, type) and typing.is_typeddict(hint):
             return self.typed_dicts(hint, depth)
         plain = self.plain(origin or hint)
@@ -304,9 +327,25 @@ class Inputs:
         return ["{" + ", ".join(f"{k!r}: {v}" for k, v in zip(hints, c)) + "}" for c in made]
 
     def objects(self, kind, depth):
-        """Members of enums and instances of classes whose constructor can be given arguments by
-        type.
+        """Members of enums and instances of classes: by a constructor that can be given arguments
+        by type, and as people make them.
         """
+        own = self.by_constructor(kind, depth)
+        people = self.as_people_make(kind) if depth < 2 else []
+        return list(dict.fromkeys([*own[:2], *people, *own[2:]]))
+
+    def as_people_make(self, kind):
+        """Expressions of tests and doctests that make such an object."""
+        texts = []
+        for call in self.made.get(getattr(kind, "__name__", ""), [])[:8]:
+            with contextlib.suppress(BaseException):
+                if isinstance(eval(call.text, namespace(call.imports)), kind):
+                    self.imports.update(call.imports)
+                    self.stateful.add(call.text)
+                    texts.append(call.text)
+        return texts
+
+    def by_constructor(self, kind, depth):
         # Classes of `typing` describe objects; what calling one gives is none.
         if not isinstance(kind, type) or kind.__module__ == "typing":
             return []
@@ -385,15 +424,32 @@ def _combinations(pools):
 # ---------------------------------------------------------------- what a function wants
 
 
+class Known(dict):
+    """A module's names; what is imported for type checkers only may be anything."""
+
+    USUAL: typing.ClassVar = {
+        "t": typing,
+        "te": typing,
+        "cabc": collections.abc,
+        "collections": collections,
+    }
+
+    def __missing__(self, name):
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        return self.USUAL.get(name, typing.Any)
+
+
 def hints_of(function):
     try:
         return typing.get_type_hints(function, include_extras=False)
     except Exception:
         found = {}
         module = sys.modules.get(getattr(function, "__module__", ""), None)
+        known = Known(vars(module) if module else {})
         for name, text in getattr(function, "__annotations__", {}).items():
             with contextlib.suppress(Exception):
-                found[name] = eval(text, vars(module)) if isinstance(text, str) else text
+                found[name] = eval(text, {}, known) if isinstance(text, str) else text
         return found
 
 
@@ -592,6 +648,8 @@ class Seen:
     trail: frozenset = frozenset()
     changed: tuple = ()
     is_ordinary: bool = False
+    looked_at: str = "value"
+    was_generator: bool = False
 
 
 class Function:
@@ -603,7 +661,8 @@ class Function:
         self.file = os.path.realpath(module.__file__)
         owner, found = None, module
         for part in spec["qualified_name"].split("."):
-            owner, found = found, inspect.getattr_static(found, part)
+            # A class may have taken it away again; then it is reached through others only.
+            owner, found = found, inspect.getattr_static(found, part, None)
         self.owner = owner if isinstance(owner, type) else None
         if isinstance(found, (staticmethod, classmethod)):
             found = found.__func__
@@ -622,9 +681,24 @@ class Function:
             and n.lineno == spec["first_line"]
         ]
         self.tree = nodes[0]
+        self.code = self.own_code()
         self.doc = ast.get_docstring(self.tree) or ""
         # A code object begins at its first decorator.
         self.first = min([self.tree.lineno, *(d.lineno for d in self.tree.decorator_list)])
+
+    def own_code(self):
+        """The function's code as the file has it, whatever decorators made of it."""
+        waiting = [compile(self.text, self.file, "exec", dont_inherit=True)]
+        lines = (
+            self.tree.lineno,
+            min([self.tree.lineno, *(d.lineno for d in self.tree.decorator_list)]),
+        )
+        while waiting:
+            code = waiting.pop()
+            if code.co_name == self.tree.name and code.co_firstlineno in lines:
+                return code
+            waiting += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        return None
 
     def is_inside(self, file, line):
         return self.first <= line <= self.spec["last_line"] and self.same(file)
@@ -666,6 +740,7 @@ def observe(function, call, imports, changeable=(), is_ordinary=False):
         seen.value = eval(compile(call, "<call>", "eval"), names)
         if isinstance(seen.value, types.GeneratorType):
             seen.value = list(itertools.islice(seen.value, 30))
+            seen.was_generator = True
     except BaseException as e:
         seen.error = e
     finally:
@@ -698,11 +773,12 @@ class Search:
     crash it.
     """
 
-    def __init__(self, function, texts, parent, budget_s):
+    def __init__(self, function, texts, parent, budget_s, people=None):
+        self.people = people
         self.function = function
         self.parent = parent
         self.ends = time.process_time() + budget_s
-        self.inputs = Inputs(mine(function.tree))
+        self.inputs = Inputs(mine(function.tree), people.made if people else None)
         self.seen = []
         self.crashes = []
         self.covered = set()
@@ -712,13 +788,124 @@ class Search:
         self.required = []
         self.kept_rows = ()
         self.calls = set()
+        self.grown = []
+        self.asked = {}
+        self.optional = []
 
     def is_over(self):
         is_stuck = sum(isinstance(s.error, TooLong) for s in self.seen[-50:]) > 4
-        return is_stuck or time.process_time() > self.ends or len(self.seen) > 1500
+        return is_stuck or time.process_time() > self.ends or len(self.seen) > 5000
 
     def run(self):
+        """Look; returns why the function could not be called by itself, empty when it could."""
+        self.as_people_call(is_direct=True)
+        why = self.by_itself()
+        self.as_people_call(is_direct=False)
+        self.twist_what_people_call()
+        return "" if self.seen else why
+
+    def as_people_call(self, *, is_direct):
+        """Calls of tests and doctests: of this function by its name, or of anything through which
+        it is reached.
+        """
+        spec = self.function.spec
+        short = spec["qualified_name"].rsplit(".", 1)[-1]
+        owner = self.function.owner.__name__ if self.function.owner else short
+        called = owner if spec["shape"] == "constructor" else short
+        calls = [
+            c
+            for c in (self.people.calls if self.people else [])
+            if (c.called == called) is is_direct
+        ]
+        if not is_direct:
+            # What speaks of the class or the module comes first.
+            words = (owner, spec["module"].rsplit(".", 1)[-1], short.strip("_"))
+            # A comparison says less than what is compared.
+            calls.sort(key=lambda c: (-sum(word in c.text for word in words), not c.called))
+        until = (
+            self.ends if is_direct else time.process_time() + (self.ends - time.process_time()) / 2
+        )
+        for call in calls[: 120 if is_direct else 600]:
+            if time.process_time() > until or (not is_direct and self.is_done()):
+                return
+            self.try_out(call.text, call.imports)
+
+    def try_out(self, text, imports):
+        """Evaluate a whole expression; it counts where it runs the function."""
+        if text in self.calls or len(text) > MAX_SOURCE:
+            return
+        self.calls.add(text)
+        try:
+            seen = observe(self.function, text, imports)
+        except (SyntaxError, NameError, ImportError):
+            return
+        if not seen.trail:
+            return
+        self.seen.append(seen)
+        if seen.trail - self.covered:
+            self.covered |= seen.trail
+            self.grown.append((text, imports))
+
+    def twist_what_people_call(self):
+        """Change one literal of the expressions that ran something new, as long as lines are
+        missing.
+        """
+        chance = random.Random(1)
+        n_in_vain = 0
+        while n_in_vain < 600:
+            if self.is_over() or self.is_done() or not self.grown:
+                return
+            before = len(self.grown)
+            text, imports = chance.choice(self.grown[-20:])
+            with contextlib.suppress(Exception):
+                self.try_out(self.twisted(text, chance), imports)
+            n_in_vain = 0 if len(self.grown) > before else n_in_vain + 1
+
+    def twisted(self, text, chance):
+        """The expression with one thing changed: a literal, a text that is passed on, or what the
+        function is asked beside.
+        """
+        tree = ast.parse(text, mode="eval")
+        how = chance.random()
+        if how < 0.3 and self.optional and self.with_option(tree, chance):
+            return ast.unparse(tree)
+        if how < 0.5 and _with_other_text(tree, chance):
+            return ast.unparse(tree)
+        kinds = (int, str, float, bool, bytes)
+        literals = [
+            n for n in ast.walk(tree) if isinstance(n, ast.Constant) and type(n.value) in kinds
+        ]
+        node = chance.choice(literals)
+        kind = type(node.value).__name__
+        near = self.inputs.mined.get(kind, []) + (INTS if kind in ("int", "float") else TEXTS)
+        pool = near if chance.random() < 0.8 else ANY
+        node.value = ast.literal_eval(_twist(repr(node.value), pool, chance))
+        return ast.unparse(tree)
+
+    def with_option(self, tree, chance):
+        """Give the function one more argument that it may be given; whether that could be done."""
+        spec = self.function.spec
+        short = spec["qualified_name"].rsplit(".", 1)[-1]
+        asked = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Call)
+            and short in (getattr(n.func, "attr", ""), getattr(n.func, "id", ""))
+        ]
+        if not asked:
+            return False
+        call = chance.choice(asked)
+        name, pool = chance.choice(self.optional)
+        if not pool:
+            return False
+        value = ast.parse(chance.choice(pool), mode="eval").body
+        call.keywords = [k for k in call.keywords if k.arg != name] + [ast.keyword(name, value)]
+        return True
+
+    def by_itself(self):
         function = self.function
+        if not callable(function.raw):
+            return "that cannot be found by their name"
         shape = function.spec["shape"]
         receivers = [""]
         name = function.spec["qualified_name"].split(".")[0]
@@ -727,7 +914,7 @@ class Search:
             if _imported(function.owner, self.inputs.imports) != function.owner.__name__:
                 raise NoSource
             if shape in ("method", "property"):
-                receivers = self.inputs.objects(function.owner, 0)[:6]
+                receivers = self.that_can_be_made(self.inputs.objects(function.owner, 0))
                 if not receivers:
                     return "whose class cannot be made from simple arguments"
         required, optional = parameters(function.raw)
@@ -749,6 +936,7 @@ class Search:
         rows = [(row, {}) for row in itertools.islice(_combinations(pools), 400)]
         seeds = [(args, dict(kw)) for args, kw in calls if len(args) + len(kw) >= len(required)]
         extra = [(p.name, self.inputs.pool(p.hint)[:12]) for p in optional]
+        self.optional = extra
         varied = [
             (row, {n: v})
             for n, pool in extra
@@ -765,9 +953,24 @@ class Search:
                 if self.is_over():
                     return ""
                 self.attempt(receiver, row, keywords, is_seed)
+        self.give_what_was_asked()
         self.mutate(receivers, pools)
         self.with_hypothesis(receivers, [p.hint for p in required])
         return ""
+
+    def that_can_be_made(self, texts):
+        """The first of these expressions that end in no exception."""
+        names = namespace(self.inputs.imports)
+        made = []
+        for text in texts[:60]:
+            signal.setitimer(signal.ITIMER_REAL, CALL_S)
+            with contextlib.suppress(BaseException):
+                eval(text, names)
+                made.append(text)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if len(made) == 6:
+                break
+        return made
 
     def doctests(self):
         with contextlib.suppress(Exception):
@@ -778,23 +981,27 @@ class Search:
     def mutate(self, receivers, pools):
         """Change one argument of the inputs that ran something new, as long as that finds more."""
         chance = random.Random(0)
-        for _ in range(300):
+        n_in_vain = 0
+        while n_in_vain < 400:
             kept = [s for s in self.kept_rows if s]
-            if self.is_over() or not kept or not pools or self.is_done():
+            if self.is_over() or self.is_done() or not (kept or self.optional):
                 return
-            row = list(chance.choice(kept))
-            if len(row) != len(pools):
-                continue
-            place = chance.randrange(len(row))
-            row[place] = _twist(row[place], pools[place], chance)
-            self.attempt(chance.choice(receivers), tuple(row), {}, True)
+            before = len(self.covered)
+            row = list(chance.choice(kept)) if kept else []
+            if len(row) == len(pools) and row:
+                place = chance.randrange(len(row))
+                row[place] = _twist(row[place], pools[place], chance)
+            options = chance.sample(self.optional, min(len(self.optional), chance.randrange(4)))
+            keywords = {name: chance.choice(pool) for name, pool in options if pool}
+            self.attempt(chance.choice(receivers), tuple(row), keywords, True)
+            n_in_vain = 0 if len(self.covered) > before else n_in_vain + 1
 
     def is_done(self):
         lines = {line for line in self.covered if isinstance(line, int)}
         return set(self.function.spec["changed_lines"]) & self.executable() <= lines
 
     def executable(self):
-        found, waiting = set(), [self.function.raw.__code__]
+        found, waiting = set(), [self.function.code] if self.function.code else []
         while waiting:
             code = waiting.pop()
             found |= {line for _, _, line in code.co_lines() if line}
@@ -854,6 +1061,9 @@ class Search:
             "property": f"{receiver}.{short}",
         }.get(shape, f"{function.owner.__name__ if function.owner else ''}.{short}")
         call = head if shape == "property" else f"{head}({', '.join([*texts, *extra])})"
+        if isinstance(function.tree, ast.AsyncFunctionDef):
+            self.inputs.imports.add("import asyncio")
+            call = f"asyncio.run({call})"
         if len(call) > MAX_SOURCE or call in self.calls:
             return
         self.calls.add(call)
@@ -871,10 +1081,58 @@ class Search:
         if new:
             self.covered |= new
             self.kept_rows = (*self.kept_rows[-30:], row)
+        if new or len(self.asked) < 40:
+            self.ask_for(seen, receiver, row, keywords)
         if seen.error is None and seen.value is None and any(_is_changeable(t) for t in row):
             self.note_changes(head, row, extra)
+        if seen.error is None and seen.value is None and shape == "method" and new:
+            self.note_state(receiver, short, [*texts, *extra])
         if self.is_crash(seen):
             self.crashes.append(seen)
+
+    def ask_for(self, seen, receiver, row, keywords):
+        """What an exception says that a value lacks is given to it the next time: an attribute, a
+        key, items, a way to be called.
+        """
+        error, wanted = seen.error, []
+        if isinstance(error, AttributeError) and error.name:
+            wanted = [t for t, value in _rich() if hasattr(value, error.name)]
+        elif isinstance(error, KeyError) and error.args and type(error.args[0]) in (str, int):
+            wanted = [f"{{{error.args[0]!r}: {v}}}" for v in ("1", "'a'", "[1]")]
+        elif isinstance(error, TypeError):
+            said = str(error)
+            kinds = {
+                "iterable": collections.abc.Iterable,
+                "subscriptable": collections.abc.Sequence,
+                "callable": collections.abc.Callable,
+                "bytes-like": bytes,
+                "str": str,
+                "mapping": dict,
+            }
+            wanted = [
+                t
+                for t, v in _rich()
+                for word, k in kinds.items()
+                if word in said and isinstance(v, k)
+            ]
+        for place, old in enumerate(row):
+            for text in wanted[:6]:
+                asked = (
+                    receiver,
+                    row[:place] + (text,) + row[place + 1 :],
+                    tuple(keywords.items()),
+                )
+                if text != old and len(self.asked) < 200 and asked not in self.asked:
+                    self.asked[asked] = None
+                    self.inputs.imports.add("import io")
+
+    def give_what_was_asked(self):
+        """Try what earlier exceptions asked for; trying may ask for more."""
+        done = 0
+        while done < len(self.asked) and not self.is_over() and not self.is_done():
+            receiver, row, keywords = list(self.asked)[done]
+            done += 1
+            self.attempt(receiver, row, dict(keywords), True)
 
     def note_changes(self, head, row, extra):
         """The same call with its changeable argument by name, so that what became of it can be
@@ -887,6 +1145,19 @@ class Search:
             seen = observe(self.function, call, self.inputs.imports, (("value", row[place]),))
             if seen.error is None and repr(seen.changed[0][2]) != repr(eval(row[place])):
                 self.seen.append(seen)
+
+    def note_state(self, receiver, short, texts):
+        """The same call on an object by name, so that what it did to the object can be asserted."""
+        with contextlib.suppress(Exception):
+            before = eval(receiver, namespace(self.inputs.imports))
+            call = f"value.{short}({', '.join(texts)})"
+            seen = observe(self.function, call, self.inputs.imports, (("value", receiver),))
+            after = seen.changed[0][2]
+            for name, value in sorted(vars(after).items())[:20]:
+                was = vars(before).get(name, before)
+                if seen.error is None and not name.startswith("__") and repr(was) != repr(value):
+                    self.seen.append(dataclasses.replace(seen, looked_at=f"value.{name}"))
+                    return
 
     def is_ordinary(self, row, receiver, keywords):
         """Whether annotations say of every value in the call that it fits. What people call a
@@ -999,6 +1270,25 @@ def _kind_of(kind, found):
     return kind
 
 
+def _with_other_text(tree, chance):
+    """Cut or lengthen what a call is given, where it is no literal; whether that could be done."""
+    places = [
+        (call, n)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        for n, argument in enumerate(call.args)
+        if isinstance(argument, (ast.Call, ast.BinOp, ast.Subscript, ast.Attribute))
+    ]
+    if not places:
+        return False
+    call, n = chance.choice(places)
+    way = chance.choice(
+        ["({})[:-1]", "({})[1:]", "({}) + 'x'", "({}) + b'x'", "({})[::-1]", "({}) * 2"]
+    )
+    call.args[n] = ast.parse(way.format(ast.unparse(call.args[n])), mode="eval").body
+    return True
+
+
 def _mixed(*rows):
     for row in itertools.zip_longest(*rows):
         yield from (r for r in row if r is not None)
@@ -1053,42 +1343,78 @@ def _strategy(hint, st):
 # ---------------------------------------------------------------- from calls to tests
 
 
-def as_case(function, seen):
-    """What a test can say about a call; None when nothing that will hold."""
+def as_cases(function, seen):
+    """What tests can say about a call, strongest first; empty when nothing that will hold."""
     imports = set(seen.imports)
     call = seen.call
     if seen.error is not None:
-        kind = type(seen.error)
-        if isinstance(seen.error, (TooLong, SystemExit, KeyboardInterrupt)) or not seen.frames:
-            return None
-        if not isinstance(seen.error, Exception) or not _is_meant(function, seen):
-            return None
-        try:
-            name = _imported(kind, imports)
-        except NoSource:
-            return None
-        return _case(call, "raises", name, imports)
+        case = _raising(function, seen, imports)
+        return [case] if case else []
     if seen.changed:
         name, before, after = seen.changed[0]
-        try:
-            return _case(call, "changes", to_source(after, imports), imports, before)
-        except NoSource:
-            return None
-    if function.spec["is_generator"]:
-        call = f"list({call})" if len(seen.value) < 30 else f"next({call})"
-        if call.startswith("next"):
-            seen.value = seen.value[0]
-    value = seen.value
+        with contextlib.suppress(Exception):
+            found = eval(seen.looked_at, {name: after})
+            expected = to_source(found, imports)
+            return [_case(call, "changes", expected, imports, before, seen.looked_at)]
+        return []
+    if seen.was_generator:
+        call = _listed(seen)
+    with contextlib.suppress(NoSource):
+        expected = to_source(seen.value, imports)
+        return [
+            _case(call, "is_close" if _is_measured(seen.value) else "equals", expected, imports)
+        ]
+    return _views(call, seen.value, imports)
+
+
+def _listed(seen):
+    """A generator's call with what makes a list of it, or takes its first item."""
+    if len(seen.value) < 30:
+        return f"list({seen.call})"
+    seen.value = seen.value[0]
+    return f"next({seen.call})"
+
+
+def _raising(function, seen, imports):
+    if isinstance(seen.error, (TooLong, SystemExit, KeyboardInterrupt)) or not seen.frames:
+        return None
+    if not isinstance(seen.error, Exception) or not _is_meant(function, seen):
+        return None
     try:
-        expected = to_source(value, imports)
+        return _case(seen.call, "raises", _imported(type(seen.error), imports), imports)
     except NoSource:
-        name = type(value).__name__
-        return _case(call, "has_type", name, imports) if name.isidentifier() else None
-    outcome = "is_close" if _is_measured(value) else "equals"
-    return _case(call, outcome, expected, imports)
+        return None
 
 
-def _case(call, outcome, expected, imports, changed=""):
+def _views(call, value, imports):
+    """An object that cannot be written down, looked at from sides that can: as a mapping, a list, a
+    text, by its attributes; its type where there is none.
+    """
+    looks = []
+    if isinstance(value, collections.abc.Mapping):
+        looks.append(f"dict({call})")
+    elif isinstance(value, (collections.abc.Sequence, collections.abc.Set)):
+        looks.append(f"list({call})")
+    if type(value).__str__ is not object.__str__ or type(value).__repr__ is not object.__repr__:
+        looks.append(f"str({call})")
+    with contextlib.suppress(Exception):
+        names = [n for n in sorted(vars(value)) if not n.startswith("_")]
+        looks += [f"{call}.{name}" for name in names[:12]]
+    cases = []
+    for look in looks:
+        with contextlib.suppress(BaseException):
+            found = eval(look, namespace(imports))
+            expected = to_source(found, imports)
+            if not ADDRESS.search(expected):
+                outcome = "is_close" if _is_measured(found) else "equals"
+                cases.append(_case(look, outcome, expected, imports))
+        if len(cases) == 3:
+            return cases
+    name = type(value).__name__
+    return cases or ([_case(call, "has_type", name, imports)] if name.isidentifier() else [])
+
+
+def _case(call, outcome, expected, imports, changed="", looked_at="value"):
     used = " ".join((call, expected, changed))
     # Only what this test names; the search itself imported more.
     needed = sorted(i for i in imports if re.search(rf"\b{i.split()[-1].split('.')[0]}\b", used))
@@ -1098,6 +1424,7 @@ def _case(call, outcome, expected, imports, changed=""):
         "expected": expected,
         "imports": needed,
         "changed": changed,
+        "looked_at": looked_at,
     }
 
 
@@ -1135,17 +1462,24 @@ def choose(search):
     chosen, covered, shapes = [], set(), set()
 
     def take(seen):
-        again = None
+        again = []
         with contextlib.suppress(Exception):
             names = [(n, t) for n, t, _ in seen.changed]
-            again = as_case(function, observe(function, seen.call, seen.imports, names))
-        case = as_case(function, seen)
-        if case is None or again != case:
-            return False
-        case["lines"] = sorted(x for x in seen.trail if isinstance(x, int))
-        chosen.append(case)
-        covered.update(seen.trail)
-        return True
+            second = observe(function, seen.call, seen.imports, names)
+            second.looked_at = seen.looked_at
+            again = as_cases(function, second)
+        cases = [
+            case
+            for case in as_cases(function, seen)
+            if case in again
+            and not set(ADDRESS.findall(case["expected"])) - set(ADDRESS.findall(case["call"]))
+        ]
+        for case in cases[: MAX_CASES - len(chosen)]:
+            case["lines"] = sorted(x for x in seen.trail if isinstance(x, int))
+            chosen.append(case)
+        if cases:
+            covered.update(seen.trail)
+        return bool(cases)
 
     while len(chosen) < MAX_CASES and ranked:
         best = max(ranked[:400], key=lambda s: (_gain(s, covered, wanted), s.error is None))
@@ -1153,13 +1487,23 @@ def choose(search):
             break
         ranked.remove(best)
         take(best)
-    for seen in sorted(ranked[:9], key=lambda s: -len(s.call)):
-        shape = repr(seen.value)[:40] if seen.error is None else type(seen.error).__name__
-        if len(chosen) >= 3 or shape in shapes or len(seen.call) > 100:
+    for seen in sorted(ranked[:60], key=lambda s: -len(s.call)):
+        shape = _shape_of(seen)
+        if len(chosen) >= MAX_CASES - 2 or shape in shapes or len(seen.call) > 160:
             continue
         shapes.add(shape)
         take(seen)
     return chosen
+
+
+def _shape_of(seen):
+    """What kind of answer it is; some objects cannot even say what they are."""
+    if seen.error is not None:
+        return type(seen.error).__name__
+    try:
+        return repr(seen.value)[:40]
+    except BaseException:
+        return type(seen.value).__name__
 
 
 def _gain(seen, covered, wanted):
@@ -1188,7 +1532,7 @@ def has(parent, qualified_name):
     return parent is not None
 
 
-def probe(spec, target, texts, budget_s):
+def probe(spec, target, texts, budget_s, people=None):
     """Everything about one target, as one JSON value."""
     try:
         module = importlib.import_module(target["module"])
@@ -1201,7 +1545,7 @@ def probe(spec, target, texts, budget_s):
         with contextlib.suppress(BaseException):
             parent = load_parent(before, module)
             parent = parent if has(parent, target["qualified_name"]) else None
-    search = Search(function, texts, parent, budget_s)
+    search = Search(function, texts, parent, budget_s, people)
     try:
         skipped = search.run()
         cases = choose(search)
@@ -1220,6 +1564,23 @@ def probe(spec, target, texts, budget_s):
     return answer
 
 
+def what_people_wrote(spec, texts):
+    """The calls of tests and doctests; None where they cannot be read."""
+    try:
+        import agentci_harvest
+
+        modules = []
+        for name, path in spec.get("modules", []):
+            with (
+                contextlib.suppress(OSError),
+                open(path, encoding="utf-8", errors="replace") as file,
+            ):
+                modules.append((name, file.read(400_000)))
+        return agentci_harvest.harvest(texts, modules)
+    except Exception:
+        return None
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         spec = json.load(file)
@@ -1230,12 +1591,13 @@ def main(path):
     for name in spec["tests"]:
         with contextlib.suppress(OSError), open(name, encoding="utf-8", errors="replace") as file:
             texts.append(file.read(200_000))
+    people = what_people_wrote(spec, texts)
     out = os.open(spec["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     for number, target in enumerate(spec["targets"]):
         if time.monotonic() - started > spec["wall_s"]:
             answer = {"skipped": "for which no time was left"}
         else:
-            answer = probe(spec, target, texts, spec["cpu_s_each"])
+            answer = probe(spec, target, texts, spec["cpu_s_each"], people)
         answer["number"] = number
         os.write(out, json.dumps(answer).encode() + b"\n")
     sys.stdout.flush()

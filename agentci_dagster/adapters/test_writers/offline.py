@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from agentci_dagster.adapters.project_files import read_inside
 from agentci_dagster.adapters.pytest_runner import PytestBench, Session, read_report
 from agentci_dagster.adapters.sandbox import Limits, SandboxResult
-from agentci_dagster.adapters.test_writers import _probe
+from agentci_dagster.adapters.test_writers import _harvest, _probe
 from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileKind
 from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.generated_tests import (
@@ -99,7 +99,7 @@ class OfflineTestWriter:
             return replace(_nothing(f"0 tests, because {trouble}.", started), isolation=isolation)
         proposed = [a for a in answers if a.cases]
         left_s = max(10.0, budget.total_seconds())
-        passed, stable = self._judge(checkout, proposed, left_s)
+        passed, stable = self._judged_anew(checkout.key, proposed, left_s)
         kept = tuple(_candidate(a) for a in stable)
         crashes = [a for a in answers if a.crash]
         findings = self._confirmed(checkout, diff, crashes, left_s)
@@ -147,12 +147,14 @@ class OfflineTestWriter:
         total_s = budget.total_seconds()
         try:
             shutil.copyfile(str(_probe.__file__), inside / "probe.py")
+            shutil.copyfile(str(_harvest.__file__), inside / "agentci_harvest.py")
             spec = {
                 "folder": str(checkout.folder),
                 "out": str(out / "answers.jsonl"),
                 "parents": self._parents(diff, targets, inside),
                 "tests": self._test_files(checkout),
                 "targets": [asdict(t) for t in targets],
+                "modules": sorted({(t.module, str(checkout.folder / t.path)) for t in targets}),
                 "cpu_s_each": min(8.0, total_s / len(targets)),
                 "wall_s": total_s,
             }
@@ -250,6 +252,15 @@ class OfflineTestWriter:
             before |= _bodies(content.decode(errors="replace")) if content else set()
         texts = {t.path: read_inside(checkout.folder, t.path) or "" for t in new}
         return frozenset(t.name for t in new if _own_body(texts[t.path], t) in before)
+
+    def _judged_anew(
+        self, key: CommitKey, proposed: Sequence[_Answer], left_s: float
+    ) -> tuple[int, list[_Answer]]:
+        """Judge in a copy of the tree that no call of the search has touched."""
+        if not proposed:
+            return 0, []
+        with self._bench.checkout(key) as untouched:
+            return self._judge(untouched, proposed, left_s)
 
     def _judge(
         self, checkout: Checkout, proposed: Sequence[_Answer], left_s: float
@@ -370,6 +381,7 @@ def _answer(target: Target, line: Mapping[str, Any]) -> _Answer:
                     expected=str(proposal["expected"]),
                     imports=tuple(map(str, proposal["imports"])),
                     changed=str(proposal["changed"]),
+                    looked_at=str(proposal.get("looked_at", "value")),
                 )
             )
         except (ValueError, KeyError, TypeError):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agentci_dagster.domain.generated_tests.targets import Target
 
 _IMPORT = re.compile(r"from [\w.]+ import \w+|import [\w.]+")
 _MAX_EXPRESSION = 2000
+_OPERANDS = (ast.Call, ast.Attribute, ast.Subscript, ast.Name, ast.Constant)
 _WORDS = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -33,8 +34,9 @@ class Outcome(StrEnum):
 class Case:
     """One call and what came out of it.
 
-    `expected` is an expression, an exception's or a type's name. For CHANGES, `changed` is the
-    argument that the call changes; the call names it `value`.
+    `expected` is an expression, an exception's or a type's name. For CHANGES, `changed` is what the
+    call changes, an argument or the object itself; the call names it `value`, and `looked_at` is
+    the expression that is looked at then.
     """
 
     call: str
@@ -42,9 +44,11 @@ class Case:
     expected: str
     imports: tuple[str, ...]
     changed: str = ""
+    looked_at: str = "value"
 
     def __post_init__(self) -> None:
-        for text in (self.call, self.expected, *((self.changed,) if self.changed else ())):
+        changed = (self.changed, self.looked_at) if self.changed else ()
+        for text in (self.call, self.expected, *changed):
             _expect_expression(text)
         _expect_imports(self.imports)
         named = {Outcome.RAISES, Outcome.HAS_TYPE}
@@ -98,17 +102,56 @@ def render_finding(target: Target, crash: Crash) -> str:
 
 
 def _body(case: Case) -> str:
+    steps, call = _steps_of(case.call)
+    return "".join(f"    {step}\n" for step in steps) + _assertion(replace(case, call=call))
+
+
+def _assertion(case: Case) -> str:
     if case.outcome is Outcome.RAISES:
         return f"    with pytest.raises({case.expected}):\n        {case.call}\n"
     if case.outcome is Outcome.CHANGES:
-        return f"    value = {case.changed}\n    {case.call}\n    assert value == {case.expected}\n"
+        seen = f"    assert {case.looked_at} == {case.expected}\n"
+        return f"    value = {case.changed}\n    {case.call}\n{seen}"
     if case.outcome is Outcome.HAS_TYPE:
         return f"    assert type({case.call}).__name__ == {case.expected!r}\n"
+    call = _as_operand(case.call)
     if case.outcome is Outcome.IS_CLOSE:
-        return f"    assert {case.call} == pytest.approx({case.expected})\n"
+        return f"    assert {call} == pytest.approx({case.expected})\n"
     if case.expected in {"True", "False", "None"}:
-        return f"    assert {case.call} is {case.expected}\n"
-    return f"    assert {case.call} == {case.expected}\n"
+        return f"    assert {call} is {case.expected}\n"
+    return f"    assert {call} == {case.expected}\n"
+
+
+def _steps_of(call: str) -> tuple[list[str], str]:
+    """The statements of `(x := …, …, expression)[-1]`, and its last expression; none for others."""
+    tree = ast.parse(call, mode="eval").body
+    if not isinstance(tree, ast.Subscript) or not isinstance(tree.value, ast.Tuple):
+        return [], call
+    *before, last = tree.value.elts
+    if ast.unparse(tree.slice) != "-1" or not any(isinstance(n, ast.NamedExpr) for n in before):
+        return [], call
+    return [_statement(node) for node in before], ast.unparse(last)
+
+
+def _statement(node: ast.expr) -> str:
+    """A step as people write it: assignments of names, attributes and items, else the call."""
+    if isinstance(node, ast.NamedExpr):
+        return f"{node.target.id} = {ast.unparse(node.value)}"
+    if not isinstance(node, ast.Call):
+        return ast.unparse(node)
+    called, given = ast.unparse(node.func), [ast.unparse(a) for a in node.args]
+    name = node.args[1] if called == "setattr" and len(given) == 3 else None
+    if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.isidentifier():
+        return f"{given[0]}.{name.value} = {given[2]}"
+    if called.endswith(".__setitem__") and len(given) == 2:
+        return f"{called.removesuffix('.__setitem__')}[{given[0]}] = {given[1]}"
+    return ast.unparse(node)
+
+
+def _as_operand(call: str) -> str:
+    """In brackets where a comparison behind it would become part of it."""
+    is_whole = isinstance(ast.parse(call, mode="eval").body, _OPERANDS)
+    return call if is_whole else f"({call})"
 
 
 def _test_name(target: Target, case: Case) -> str:

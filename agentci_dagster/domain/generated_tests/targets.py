@@ -11,22 +11,15 @@ from agentci_dagster.domain.diff import CommitDiff, FileChange, FileKind, Symbol
 from agentci_dagster.domain.selection.import_graph import module_name
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_OUTSIDE_NAMES = {"open", "input", "exit", "quit", "breakpoint", "exec", "eval", "__import__"}
-_OUTSIDE_MODULES = {
-    *("subprocess", "socket", "requests", "httpx", "urllib", "http", "ftplib", "smtplib", "shutil"),
-    *("tempfile", "threading", "multiprocessing", "asyncio", "signal", "ctypes", "pty", "time"),
-    *("random", "secrets", "uuid", "sqlite3", "webbrowser", "select", "selectors"),
-}
+_OUTSIDE_NAMES = {"open", "input", "exit", "quit", "breakpoint", "__import__"}
+_OUTSIDE_MODULES = {"subprocess", "socket", "shutil", "multiprocessing", "signal", "ctypes", "pty"}
 _OUTSIDE_METHODS = {
     *("sys.exit", "sys.stdin", "os.system", "os.remove", "os.unlink", "os.rmdir", "os.mkdir"),
     *("os.makedirs", "os.rename", "os.kill", "os._exit", "os.fork", "os.chdir", "os.popen"),
-    *("os.execv", "os.execvp", "os.open", "os.listdir", "os.scandir", "os.walk", "os.urandom"),
-    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "datetime.datetime.now"),
-    *("datetime.datetime.utcnow", "datetime.date.today"),
+    *("os.execv", "os.execvp"),
 }
 _OUTSIDE_ENDINGS = {
-    *("write_text", "write_bytes", "read_text", "read_bytes", "unlink", "mkdir", "touch"),
-    *("serve_forever", "connect", "urlopen"),
+    *("write_text", "write_bytes", "unlink", "mkdir", "touch", "serve_forever", "urlopen"),
 }
 
 
@@ -139,8 +132,8 @@ def _functions(
 
 
 def _reason_to_skip(function: _Function, parents: tuple[ast.AST, ...], module: str) -> str:
-    if isinstance(function, ast.AsyncFunctionDef):
-        return "asynchronous"
+    if isinstance(function, ast.AsyncFunctionDef) and any(_yields(n) for n in function.body):
+        return "asynchronous generators"
     if any(not isinstance(p, ast.ClassDef) for p in parents):
         return "inside another function"
     if not all(part.isidentifier() for part in module.split(".")) or "__main__" in module:
@@ -153,7 +146,7 @@ def _reason_to_skip(function: _Function, parents: tuple[ast.AST, ...], module: s
         return "overloads, abstract methods, fixtures and setters"
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and _goes_outside(ast.unparse(node.func)):
-            return "using files, processes, network, clock or chance"
+            return "using files, processes and the network"
     return ""
 
 
