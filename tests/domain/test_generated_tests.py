@@ -181,7 +181,22 @@ def test_steps_before_a_call_are_written_as_statements():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("call", ["(a, b)[-1]", "((c := f()), c)[0]", "x[-1]"])
+def test_steps_within_a_call_come_before_it():
+    case = Case(
+        "str(((c := Cart()), c.clear(), c.total())[-1]).upper()", Outcome.EQUALS, "'2'", IMPORTS
+    )
+
+    source = render_module(TARGET, [case])
+
+    told = source[source.index("def test_") :].splitlines()[1:]
+    assert [line.strip() for line in told] == [
+        "c = Cart()", "c.clear()", "assert str(c.total()).upper() == '2'",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "call", ["f((a := b(), a)[-1], (a := c(), a)[-1])", "(a, b)[-1]", "((c := f()), c)[0]", "x[-1]"]
+)
 def test_other_items_stay_as_they_are(call):
     assert f"assert {call} == 1" in render_module(TARGET, [Case(call, Outcome.EQUALS, "1", ())])
 

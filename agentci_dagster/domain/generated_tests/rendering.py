@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TypeGuard
 
 from agentci_dagster.domain.generated_tests.targets import Target
 
@@ -123,14 +124,37 @@ def _assertion(case: Case) -> str:
 
 
 def _steps_of(call: str) -> tuple[list[str], str]:
-    """The statements of `(x := …, …, expression)[-1]`, and its last expression; none for others."""
-    tree = ast.parse(call, mode="eval").body
-    if not isinstance(tree, ast.Subscript) or not isinstance(tree.value, ast.Tuple):
+    """The steps of the one `(x := …, …, expression)[-1]` in a call as statements, and the call with
+    that expression in its place; none where there is no such part, or more than one.
+    """
+    tree = ast.parse(call, mode="eval")
+    parts = [node for node in ast.walk(tree) if _has_steps(node)]
+    if len(parts) != 1:
         return [], call
-    *before, last = tree.value.elts
-    if ast.unparse(tree.slice) != "-1" or not any(isinstance(n, ast.NamedExpr) for n in before):
-        return [], call
-    return [_statement(node) for node in before], ast.unparse(last)
+    *before, last = parts[0].value.elts
+    whole = _Instead(parts[0], last).visit(tree)
+    return [_statement(node) for node in before], ast.unparse(whole)
+
+
+def _has_steps(node: ast.AST) -> TypeGuard[_Stepped]:
+    if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Tuple):
+        return False
+    is_last = ast.unparse(node.slice) == "-1"
+    return is_last and any(isinstance(n, ast.NamedExpr) for n in node.value.elts)
+
+
+class _Stepped(ast.Subscript):
+    """A subscript of a tuple, for readers of types."""
+
+    value: ast.Tuple
+
+
+class _Instead(ast.NodeTransformer):
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self._old, self._new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self._new if node is self._old else self.generic_visit(node)
 
 
 def _statement(node: ast.expr) -> str:
