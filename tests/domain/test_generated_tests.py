@@ -168,16 +168,14 @@ def test_module_reads_as_plain_pytest():
 
 
 def test_steps_before_a_call_are_written_as_statements():
-    steps = (
-        "(c := Cart()), c.__setitem__('a', 1), setattr(c, 'tax', 2), c.clear(), setattr(c, k, 3)"
-    )
+    steps = "(c := Cart()), c.__setitem__('a', 1), setattr(c, 'tax', 2), c.clear(), setattr(c, k, 3), c.size"
     case = Case(f"({steps}, c.total())[-1]", Outcome.EQUALS, "2", IMPORTS)
 
     source = render_module(TARGET, [case])
 
     told = source[source.index("def test_") :].splitlines()[1:]
     assert [line.strip() for line in told] == [
-        "c = Cart()", "c['a'] = 1", "c.tax = 2", "c.clear()", "setattr(c, k, 3)", "assert c.total() == 2",
+        "c = Cart()", "c['a'] = 1", "c.tax = 2", "c.clear()", "setattr(c, k, 3)", "c.size", "assert c.total() == 2",
     ]  # fmt: skip
 
 
