@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agentci_dagster.adapters.boosting import TRUSTED_TYPES, Table, fit_boosted, log_odds
+from agentci_dagster.adapters.boosting import Boosted, Table, fit_boosted
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.learning import TrainingRow
 from agentci_dagster.domain.risk import (
@@ -23,10 +22,11 @@ from agentci_dagster.domain.risk import (
 )
 
 if TYPE_CHECKING:
-    from numpy import float64
+    from numpy import bool_, float64, intp
     from numpy.typing import NDArray
 
     Floats = NDArray[float64]
+    Ints = NDArray[intp]
 
 BOOSTED_FROM_ROWS = 200
 """Fewer rows than this cannot carry trees; the prior does, corrected by what the rows show."""
@@ -45,6 +45,8 @@ _EXTRAS = (
 
 MEASURES = tuple(f.name for f in fields(CommitFeatures) if f.name != "is_capped")
 """A capped diff is a guard rule of its own; its measures are lower bounds."""
+
+_AT = {name: at for at, name in enumerate(MEASURES)}
 
 USUAL = (0.1, 0.9)
 """Between these quantiles of the training rows a value is usual."""
@@ -137,7 +139,7 @@ class AnchoredModel:
             + sum(self._weights[name] * self._medians[name] for name in _EXTRAS)
         )
 
-    def score(self, features: CommitFeatures) -> Scored:
+    def score(self, features: CommitFeatures, repository: str = "") -> Scored:  # noqa: ARG002  the same shape as BoostedModel's
         contributions = [
             replace(c, log_odds=c.log_odds * self._slope)
             for c in self._prior.contributions(features)
@@ -165,17 +167,19 @@ class BoostedModel:
     """
 
     kind: ClassVar[str] = "boosted-histograms"
-    trusted_types: ClassVar[tuple[str, ...]] = TRUSTED_TYPES
+    trusted_types: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, version: str, prior: LogisticPrior, parts: Mapping[str, Any]) -> None:
         self.version = version
         self._prior = prior
-        self._parts = {name: parts[name] for name in ("trees", "slope", "intercept")}
+        self._learnt = Boosted.of(parts)
         medians, lows, highs = (
             dict(zip(MEASURES, (float(v) for v in parts[name]), strict=True))
             for name in ("medians", "lows", "highs")
         )
-        self._usual = CommitFeatures(**medians)
+        usual = CommitFeatures(**medians)
+        self._usual_row = _matrix([usual], prior)[0]
+        self._usual_contributions = prior.contributions(usual)
         self._ranges = {name: (lows[name], highs[name]) for name in MEASURES}
 
     @staticmethod
@@ -203,47 +207,64 @@ class BoostedModel:
             moments=np.array([row.committed_at.timestamp() for row in ordered]),
             weights=worth,
             signs=[1, *(int(name in _NEVER_LOWER) for name in MEASURES)],
+            repositories=[row.key.repository for row in ordered],
         )
         return {
-            **fit_boosted(table, seed),
+            **fit_boosted(table, seed).parts(),
             "medians": _quantiles(matrix[:, 1:], 0.5),
             "lows": _quantiles(matrix[:, 1:], USUAL[0]),
             "highs": _quantiles(matrix[:, 1:], USUAL[1]),
         }
 
-    def score(self, features: CommitFeatures) -> Scored:
-        forwards = self._path(features, MEASURES)
-        backwards = self._path(features, MEASURES[::-1])
-        found = self._log_odds([*forwards, *backwards])
-        changes = dict.fromkeys(MEASURES, 0.0)
-        for order, path in (
-            (MEASURES, found[: len(forwards)]),
-            (MEASURES[::-1], found[len(forwards) :]),
-        ):
-            for name, (before, after) in zip(order, pairwise(path), strict=True):
-                changes[name] += (after - before) / 2
+    def score(self, features: CommitFeatures, repository: str = "") -> Scored:
+        import numpy as np
+
+        usual, own = self._usual_row, _matrix([features], self._prior)[0]
+        # A measure that is as usual changes nothing on the way.
+        moved = np.flatnonzero(~_alike(usual[1:], own[1:]))
+        paths = [self._path(features, own, order) for order in (moved, moved[::-1])]
+        found = self._log_odds(np.vstack(paths), repository).reshape(2, -1)
+        there, back = np.diff(found, axis=1) / 2
+        changes = np.zeros(len(MEASURES))
+        changes[moved] = there + back[::-1]
         contributions = [
-            Contribution(name, getattr(features, name), changes[name], *self._ranges[name])
-            for name in MEASURES
+            Contribution(name, getattr(features, name), change, *self._ranges[name])
+            for name, change in zip(MEASURES, changes.tolist(), strict=True)
         ]
         # The last commit of a path is the one asked about.
-        return Scored(probability_of(found[-1]), strongest_first(contributions))
+        return Scored(probability_of(float(found[0, -1])), strongest_first(contributions))
 
     @property
     def median_log_odds(self) -> float:
         """Log-odds of the usual commit, from which contributions count."""
-        return self._log_odds([self._usual])[0]
+        return self.median_log_odds_in("")
 
-    def _path(self, features: CommitFeatures, order: Sequence[str]) -> list[CommitFeatures]:
-        """From the usual commit to this one, one measure at a time."""
-        steps = [self._usual]
-        for name in order:
-            steps.append(replace(steps[-1], **{name: getattr(features, name)}))
-        return steps
+    def median_log_odds_in(self, repository: str) -> float:
+        """The same for a commit of that repository."""
+        return float(self._log_odds(self._usual_row[None, :], repository)[0])
 
-    def _log_odds(self, commits: Sequence[CommitFeatures]) -> list[float]:
-        found: list[float] = log_odds(self._parts, _matrix(commits, self._prior)).tolist()
-        return found
+    def _log_odds(self, matrix: Floats, repository: str) -> Floats:
+        return self._learnt.log_odds(matrix, [repository] * len(matrix))
+
+    def _path(self, features: CommitFeatures, own: Floats, order: Ints) -> Floats:
+        """From the usual commit to this one, one measure at a time: `(1 + n_moved) x n_columns`.
+
+        The prior's part of each step is the sum of its shapes, which its contributions are.
+        """
+        import numpy as np
+
+        n = len(order)
+        has_moved = np.tri(n + 1, n, -1, dtype=bool)
+        path = np.tile(self._usual_row, (n + 1, 1))
+        path[:, 1 + order] = np.where(has_moved, own[1 + order], path[:, 1 + order])
+        shifts = np.zeros(len(MEASURES))
+        for ours, usual in zip(
+            self._prior.contributions(features), self._usual_contributions, strict=True
+        ):
+            shifts[_AT[ours.feature]] = ours.log_odds - usual.log_odds
+        path[:, 0] += np.concatenate([[0.0], np.cumsum(shifts[order])])
+        path[-1] = own
+        return path
 
 
 KINDS: Mapping[str, type[AnchoredModel] | type[BoostedModel]] = {
@@ -274,6 +295,13 @@ def _matrix(commits: Sequence[CommitFeatures], prior: LogisticPrior) -> Floats:
         [[prior.log_odds(c), *(value(c, name) for name in MEASURES)] for c in commits],
         dtype=float,
     )
+
+
+def _alike(one: Floats, other: Floats) -> NDArray[bool_]:
+    import numpy as np
+
+    found: NDArray[bool_] = (one == other) | (np.isnan(one) & np.isnan(other))
+    return found
 
 
 def _quantiles(measures: Floats, share: float) -> Floats:
