@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import train_prior
 
-from agentci_dagster.adapters.boosting import Table, fit_boosted, log_odds
+from agentci_dagster.adapters.boosting import Table, fit_boosted
 from agentci_dagster.adapters.model_files import ModelFiles
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.features import CommitFeatures
@@ -172,7 +172,7 @@ def made_up(n: int) -> list[TrainingRow]:
 
 def learnt(train, y, test, columns) -> tuple[np.ndarray, float]:
     """Probabilities of the product's learner, and the CPU seconds that its training took."""
-    train, y = train.sort_values("ts", kind="stable"), y.loc[train.index]
+    train = train.sort_values("ts", kind="stable")
     y = y.loc[train.index]
     table = Table(
         matrix=train[columns].to_numpy(float),
@@ -180,11 +180,13 @@ def learnt(train, y, test, columns) -> tuple[np.ndarray, float]:
         moments=train.ts.to_numpy(float),
         weights=np.ones(len(train)),
         signs=[int(name in jit_tables.NEVER_LOWER) for name in columns],
+        repositories=train.project.astype(str).tolist(),
     )
     begin = time.process_time()
-    parts = fit_boosted(table, SEED)
+    learnt = fit_boosted(table, SEED)
     seconds = round(time.process_time() - begin, 1)
-    return 1 / (1 + np.exp(-log_odds(parts, test[columns].to_numpy(float)))), seconds
+    log_odds = learnt.log_odds(test[columns].to_numpy(float), test.project.astype(str).tolist())
+    return 1 / (1 + np.exp(-log_odds)), seconds
 
 
 def linear(train, y, test, columns) -> np.ndarray:

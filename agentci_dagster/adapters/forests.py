@@ -104,7 +104,8 @@ class Forest:
         found = self.values[leaves]
         if self.is_share:
             share = np.clip(found.mean(axis=1), _LEAST_SHARE, 1 - _LEAST_SHARE)
-            return np.log(share / (1 - share))
+            of_share: Floats = np.log(share / (1 - share))
+            return of_share
         # One after the other, as scikit-learn adds them: the same sum to the last bit.
         first = np.full((len(found), 1), self.start)
         summed: Floats = np.cumsum(np.hstack([first, found]), axis=1)[:, -1]

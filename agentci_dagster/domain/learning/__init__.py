@@ -16,6 +16,7 @@ from agentci_dagster.domain.learning.drift import (
     rate_steady,
 )
 from agentci_dagster.domain.learning.influence import Pooled, influence_weights, pool
+from agentci_dagster.domain.learning.linear import linear_probabilities
 from agentci_dagster.domain.learning.mined import MinedCommit, merge_rows, mined_rows
 from agentci_dagster.domain.learning.prequential import Block, Prequential, prequential
 from agentci_dagster.domain.learning.promotion import compare, examine
@@ -70,6 +71,7 @@ __all__ = [
     "influence_weights",
     "merge_rows",
     "mined_rows",
+    "linear_probabilities",
     "pool",
     "prequential",
     "rate_steady",
