@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from numpy import float64, intp
+    from numpy import float64, int32
     from numpy.typing import NDArray
 
     Floats = NDArray[float64]
-    Ints = NDArray[intp]
+    Ints = NDArray[int32]
 
 _ROWS_AT_ONCE = 2_048
 """Bounds the memory of a walk: so many rows times the trees are under way at once."""
@@ -131,11 +131,11 @@ def boosted_forest(model: Any) -> Forest:
     goes_right = ~nodes["missing_go_to_left"].astype(bool) & ~is_leaf
     return Forest(
         roots=_roots(sizes),
-        columns=np.where(is_leaf, 0, nodes["feature_idx"] + n_columns * goes_right).astype(np.intp),
+        columns=np.where(is_leaf, 0, nodes["feature_idx"] + n_columns * goes_right).astype(np.int32),
         # An infinite threshold parts the known from the unknown; the known are finite here.
         thresholds=np.clip(np.where(is_leaf, 0.0, nodes["num_threshold"]), -_MOST, _MOST),
-        left=np.where(is_leaf, -1, nodes["left"] + offsets).astype(np.intp),
-        right=np.where(is_leaf, -1, nodes["right"] + offsets).astype(np.intp),
+        left=np.where(is_leaf, -1, nodes["left"] + offsets).astype(np.int32),
+        right=np.where(is_leaf, -1, nodes["right"] + offsets).astype(np.int32),
         values=nodes["value"].astype(float),
         start=float(np.ravel(model._baseline_prediction)[0]),  # noqa: SLF001  no public way
         is_share=False,
@@ -159,10 +159,10 @@ def averaged_forest(model: Any, raised: Floats) -> Forest:
     is_leaf = left < 0
     return Forest(
         roots=_roots(sizes),
-        columns=np.where(is_leaf, 0, np.concatenate([t.feature for t in trees])).astype(np.intp),
+        columns=np.where(is_leaf, 0, np.concatenate([t.feature for t in trees])).astype(np.int32),
         thresholds=np.where(is_leaf, 0.0, raised),
-        left=np.where(is_leaf, -1, left + offsets).astype(np.intp),
-        right=np.where(is_leaf, -1, right + offsets).astype(np.intp),
+        left=np.where(is_leaf, -1, left + offsets).astype(np.int32),
+        right=np.where(is_leaf, -1, right + offsets).astype(np.int32),
         values=np.concatenate([tree.value[:, 0, 1] for tree in trees]),
         start=0.0,
         is_share=True,
@@ -183,4 +183,4 @@ def forest_from(parts: Mapping[str, Any]) -> Forest:
 def _roots(sizes: Sequence[int]) -> Ints:
     import numpy as np
 
-    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
+    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
