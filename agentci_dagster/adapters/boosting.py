@@ -85,6 +85,17 @@ class Table:
             self.repositories[:at],
         )
 
+    def every(self, step: int) -> Table:
+        """Each row whose number the step divides."""
+        return Table(
+            self.matrix[::step],
+            self.labels[::step],
+            self.moments[::step],
+            self.weights[::step],
+            self.signs,
+            self.repositories[::step],
+        )
+
     @property
     def faded(self) -> Floats:
         """The weights, less for what is long ago."""
@@ -146,15 +157,16 @@ def fit_boosted(table: Table, seed: int) -> Boosted:
     """Learn from all rows, calibrated on the latest.
 
     The two numbers of the calibration (Platt, 1999) come from trees fitted on the earlier four
-    fifths, looked at on the latest fifth; then trees are fitted anew on all rows, so that the
-    latest are not lost to learning.
+    fifths (every other row where there are many, for the time it takes), looked at on the latest
+    fifth; then trees are fitted anew on all rows, so that the latest are not lost to learning.
     """
     n = len(table.labels)
     at = n - round(_CALIBRATION_SHARE * n)
     slope, intercept = 1.0, 0.0
     with one_thread():
         if 0 < table.labels[:at].sum() < at:
-            earlier = _fit(table.upto(at), [seed])
+            sample = 2 if n >= _MANY_ROWS else 1
+            earlier = _fit(table.upto(at).every(sample), [seed])
             raw = earlier.log_odds(table.matrix[at:], table.repositories[at:])
             slope, intercept = _calibrate(raw, table.labels[at:], table.weights[at:])
         found = _fit(table, [seed] if n >= _MANY_ROWS else [seed, seed + 1])
@@ -193,8 +205,8 @@ def _averaged(table: Table, matrix: Floats, seed: int) -> Forest:
     least = np.nanmin(logs, axis=0) - 1.0
     is_large = len(table.labels) >= _MANY_ROWS
     model = ExtraTreesClassifier(
-        n_estimators=30 if is_large else 150,
-        min_samples_leaf=20 if is_large else 10,
+        n_estimators=20 if is_large else 150,
+        min_samples_leaf=40 if is_large else 10,
         max_features=0.3,
         monotonic_cst=[*table.signs, 1],
         random_state=seed,
@@ -209,8 +221,8 @@ def _boosted(table: Table, matrix: Floats, seed: int) -> Any:
     n = len(table.labels)
     is_large = n >= _MANY_ROWS
     model = HistGradientBoostingClassifier(
-        learning_rate=0.1 if is_large else 0.03,
-        max_iter=200,
+        learning_rate=0.12 if is_large else 0.03,
+        max_iter=150 if is_large else 200,
         max_leaf_nodes=24 if is_large else 8,
         min_samples_leaf=40 if n >= 2_000 else 20,
         l2_regularization=5.0 if is_large else 10.0,

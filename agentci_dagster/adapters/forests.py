@@ -48,13 +48,11 @@ class Forest:
         import numpy as np
 
         n = len(self.values)
-        inner = self.left >= 0
         sizes = {len(a) for a in (self.columns, self.thresholds, self.left, self.right)}
         # Children come after their parent: a walk always ends.
-        forwards = (self.left > np.arange(n)) & (self.right > np.arange(n))
         is_whole = (
             sizes == {n}
-            and bool(np.all(forwards[inner]))
+            and bool(np.all((np.minimum(self.left, self.right) > np.arange(n))[self.left >= 0]))
             and bool(np.all((self.left < n) & (self.right < n)))
             and bool(np.all((self.columns >= 0) & (self.columns < 2 * self.n_columns)))
             and bool(np.all((self.roots >= 0) & (self.roots < n)))
