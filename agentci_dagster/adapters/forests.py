@@ -129,7 +129,9 @@ def boosted_forest(model: Any) -> Forest:
     goes_right = ~nodes["missing_go_to_left"].astype(bool) & ~is_leaf
     return Forest(
         roots=_roots(sizes),
-        columns=np.where(is_leaf, 0, nodes["feature_idx"] + n_columns * goes_right).astype(np.int32),
+        columns=np.where(is_leaf, 0, nodes["feature_idx"] + n_columns * goes_right).astype(
+            np.int32
+        ),
         # An infinite threshold parts the known from the unknown; the known are finite here.
         thresholds=np.clip(np.where(is_leaf, 0.0, nodes["num_threshold"]), -_MOST, _MOST),
         left=np.where(is_leaf, -1, nodes["left"] + offsets).astype(np.int32),

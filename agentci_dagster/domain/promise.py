@@ -113,7 +113,9 @@ def make_promise(
     """
     later = [row for row in rows if trained_to is None or row.committed_at > trained_to]
     scores = [
-        PastScore(row.key.repository, score(row.features, row.key.repository).probability, bool(row.label))
+        PastScore(
+            row.key.repository, score(row.features, row.key.repository).probability, bool(row.label)
+        )
         for row in later
     ]
     return promise_from(scores, model_version, policy)
