@@ -118,7 +118,7 @@ def boosted_forest(model: Any) -> Forest:
     """The trees of a fitted HistGradientBoostingClassifier for two classes."""
     import numpy as np
 
-    trees = [predictors[0].nodes for predictors in model._predictors]  # noqa: SLF001  no public way
+    trees = [predictors[0].nodes for predictors in model._predictors]
     if any(nodes["is_categorical"].any() for nodes in trees):
         raise ValueError("trees with categories are not read here")
     nodes = np.concatenate(trees)
@@ -126,18 +126,16 @@ def boosted_forest(model: Any) -> Forest:
     offsets = np.repeat(_roots(sizes), sizes)
     is_leaf = nodes["is_leaf"].astype(bool)
     n_columns = int(model.n_features_in_)
-    goes_right = ~nodes["missing_go_to_left"].astype(bool) & ~is_leaf
+    columns = nodes["feature_idx"] + n_columns * (nodes["missing_go_to_left"] == 0)
     return Forest(
         roots=_roots(sizes),
-        columns=np.where(is_leaf, 0, nodes["feature_idx"] + n_columns * goes_right).astype(
-            np.int32
-        ),
+        columns=np.where(is_leaf, 0, columns).astype(np.int32),
         # An infinite threshold parts the known from the unknown; the known are finite here.
         thresholds=np.clip(np.where(is_leaf, 0.0, nodes["num_threshold"]), -_MOST, _MOST),
         left=np.where(is_leaf, -1, nodes["left"] + offsets).astype(np.int32),
         right=np.where(is_leaf, -1, nodes["right"] + offsets).astype(np.int32),
         values=nodes["value"].astype(float),
-        start=float(np.ravel(model._baseline_prediction)[0]),  # noqa: SLF001  no public way
+        start=float(np.ravel(model._baseline_prediction)[0]),
         is_share=False,
         n_columns=n_columns,
     )

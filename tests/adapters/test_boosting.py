@@ -78,9 +78,7 @@ def test_a_seed_gives_the_same_model_and_another_seed_another():
 
 def test_unknown_is_a_value_of_its_own():
     learnt = fit_boosted(table(2_500), SEED)
-    row = np.array([[6.0, 0.0, 5.0, 5.0]])
-
-    high, unknown = (row + [0, x, 0, 0] for x in (30.0, np.nan))
+    high, unknown = (np.array([[6.0, x, 5.0, 5.0]]) for x in (30.0, np.nan))
 
     assert learnt.log_odds(high)[0] > learnt.log_odds(unknown)[0] + 0.5
     assert np.all(np.isfinite(learnt.log_odds(np.full((1, 4), np.nan))))
