@@ -1,6 +1,6 @@
 """Trees on a table of numbers, boosted and, for few rows, averaged; recent rows count more.
 
-What the columns mean, and explanations, belong to `trained_models.py`; the walk through the trees
+What the columns mean, and explanations, belong to `boosted_model.py`; the walk through the trees
 to `forests.py`. The benchmarks use this same module on public data. Importing it imports no
 scikit-learn.
 """
