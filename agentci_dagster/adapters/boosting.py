@@ -223,8 +223,8 @@ def _boosted(table: Table, matrix: Floats, seed: int) -> Any:
     model = HistGradientBoostingClassifier(
         learning_rate=0.12 if is_large else 0.03,
         max_iter=140 if is_large else 200,
-        max_leaf_nodes=24 if is_large else 8,
-        min_samples_leaf=40 if n >= 2_000 else 20,
+        max_leaf_nodes=24 if is_large else 16 if n >= 2_000 else 8,
+        min_samples_leaf=40 if is_large else 30 if n >= 2_000 else 20,
         l2_regularization=5.0 if is_large else 10.0,
         max_features=0.3,
         monotonic_cst=[*table.signs, 1],
