@@ -6,8 +6,9 @@ imports no scikit-learn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentci_dagster.adapters.boosting import Boosted, Table, fit_boosted
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 MEASURES = tuple(f.name for f in fields(CommitFeatures) if f.name != "is_capped")
 """A capped diff is a guard rule of its own; its measures are lower bounds."""
 
+_measured = attrgetter(*MEASURES)
 _AT = {name: at for at, name in enumerate(MEASURES)}
 
 USUAL = (0.1, 0.9)
@@ -168,13 +170,8 @@ def _matrix(commits: Sequence[CommitFeatures], prior: LogisticPrior) -> Floats:
     """`n_commits x (1 + n_measures)`: the prior's log-odds, then the measures, unknown as NaN."""
     import numpy as np
 
-    value: Callable[[CommitFeatures, str], float] = lambda commit, name: (  # noqa: E731  one line, used once
-        float("nan") if getattr(commit, name) is None else float(getattr(commit, name))
-    )
-    return np.array(
-        [[prior.log_odds(c), *(value(c, name) for name in MEASURES)] for c in commits],
-        dtype=float,
-    )
+    # NumPy reads None as NaN.
+    return np.array([(prior.log_odds(c), *_measured(c)) for c in commits], dtype=float)
 
 
 def _alike(one: Floats, other: Floats) -> NDArray[bool_]:
