@@ -429,8 +429,11 @@ class ScoringModel(Protocol):
     @property
     def version(self) -> str: ...
 
-    def score(self, features: CommitFeatures) -> Scored:
-        """Probability of failure and its additive reasons."""
+    def score(self, features: CommitFeatures, repository: str = "") -> Scored:
+        """Probability of failure and its additive reasons.
+
+        A repository that the model has not learnt from is unknown to it, as is the empty name.
+        """
 
 
 class ModelStore(Protocol):

@@ -30,7 +30,8 @@ KAMEI = [
     "sexp",
 ]
 DAY = 86_400
-NEVER_LOWER = {"la", "ld", "churn", "fix", "nf", "nd", "ns", "ent"}
+NEVER_LOWER = {"la", "ld", "churn", "fix"}
+"""Churn, and the word "fix". The product holds spread too, which costs up to 0.002 of AUC here."""
 
 _KINDS = {
     "test": re.compile(

@@ -27,11 +27,16 @@ import numpy as np
 import pandas as pd
 import train_prior
 
-from agentci_dagster.adapters.boosting import Table, fit_boosted, log_odds
+from agentci_dagster.adapters.boosting import Table, fit_boosted
 from agentci_dagster.adapters.model_files import ModelFiles
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.features import CommitFeatures
-from agentci_dagster.domain.learning import LearningPolicy, TrainingRow, evaluate
+from agentci_dagster.domain.learning import (
+    LearningPolicy,
+    TrainingRow,
+    evaluate,
+    latency_weights,
+)
 from agentci_dagster.domain.routing import RiskPolicy
 
 PARTS = ("prior", "issta21", "commitguru113", "speed")
@@ -88,8 +93,14 @@ def commitguru113(folder: Path) -> dict:
     test = rows[(rows.ts >= T_2016) & (rows.ts < T_2019)]
     known = ((train.y == 1) & (train.first_fix_ts.astype(float) <= T_2016)).astype(int)
     found = {"n_train": len(train), "n_test": len(test)}
-    for labels, y in (("hindsight", train.y), ("known_at_the_time", known)):
-        p, seconds = learnt(train, y, test, columns)
+    delays = (train.first_fix_ts.astype(float) - train.ts).where(known == 1).to_numpy(float)
+    silence = latency_weights(T_2016 - train.ts, delays.clip(min=0), train.project.astype(str))
+    every = np.ones(len(train))
+    for labels, y, weights in (
+        ("hindsight", train.y, every),
+        ("known_at_the_time", known, silence),
+    ):
+        p, seconds = learnt(train, y, test, columns, weights)
         found[labels] = of_projects(p, test) | {"train_cpu_s": seconds}
     churn = of_projects(squashed((test.la + test.ld).fillna(0)), test)
     # A ranking is no probability.
@@ -170,21 +181,24 @@ def made_up(n: int) -> list[TrainingRow]:
     return rows
 
 
-def learnt(train, y, test, columns) -> tuple[np.ndarray, float]:
+def learnt(train, y, test, columns, weights=None) -> tuple[np.ndarray, float]:
     """Probabilities of the product's learner, and the CPU seconds that its training took."""
-    train, y = train.sort_values("ts", kind="stable"), y.loc[train.index]
-    y = y.loc[train.index]
+    order = np.argsort(train.ts.to_numpy(), kind="stable")
+    weights = np.ones(len(train)) if weights is None else weights
+    train, y = train.iloc[order], y.iloc[order]
     table = Table(
         matrix=train[columns].to_numpy(float),
         labels=y.to_numpy(float),
         moments=train.ts.to_numpy(float),
-        weights=np.ones(len(train)),
+        weights=weights[order],
         signs=[int(name in jit_tables.NEVER_LOWER) for name in columns],
+        repositories=train.project.astype(str).tolist(),
     )
     begin = time.process_time()
-    parts = fit_boosted(table, SEED)
+    learnt = fit_boosted(table, SEED)
     seconds = round(time.process_time() - begin, 1)
-    return 1 / (1 + np.exp(-log_odds(parts, test[columns].to_numpy(float)))), seconds
+    log_odds = learnt.log_odds(test[columns].to_numpy(float), test.project.astype(str).tolist())
+    return 1 / (1 + np.exp(-log_odds)), seconds
 
 
 def linear(train, y, test, columns) -> np.ndarray:

@@ -4,8 +4,8 @@ Usage: python benchmarks/routing.py DATA_FOLDER
 
 `promise`: commitguru113 in time order without merges. A scorer learns from the commits before 2015, thresholds are chosen on
 the failures of 2015 by the product's own rule, and 2016-2018 shows what is kept of them. `rolling` plays 2016-2018 through
-`domain/simulate.py`, as the product works: thresholds are recomputed from the failures known by then. The scorer is a plain
-HistGradientBoostingClassifier over the table's measures and what was known of files and projects at the time.
+`domain/simulate.py`, as the product works: thresholds are recomputed from the failures known by then. The scorer is the
+product's learner (`adapters/boosting.py`) on the table of `risk.py`.
 
 `batches`: the commits of 2016-2018, their failures thinned to 2 % and 5 % by a fixed seed, each project a queue of its own,
 runs without duration: a commit waits for the commits that arrive until its batch is full.
@@ -13,29 +13,26 @@ runs without duration: a commit waits for the commits that arrive until its batc
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 import sys
-from collections import defaultdict, deque
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jit_tables
 import numpy as np
 import pandas as pd
+import risk
 from scipy.optimize import brentq
 
 from agentci_dagster.domain.batches import BatchPolicy, Waiting, begin, learn, next_run
-from agentci_dagster.domain.diff import classify_path
 from agentci_dagster.domain.learning import evaluate
 from agentci_dagster.domain.promise import PastScore, promise_from
 from agentci_dagster.domain.routing import RiskPolicy
 from agentci_dagster.domain.simulate import PastCommit, Replay, WhatIf, replay
 
 SEED = 20_260_301
-KAMEI = ["la", "ld", "nf", "nd", "ns", "ent", "lt", "fix", "ndev", "age", "nuc", "exp", "rexp", "sexp"]  # fmt: skip
-MOST_FILES = 50
 NO_LIMITS = RiskPolicy(guarded_from=1.0, hold_from=1.0)
 """The thresholds of `guarded` are for the prior's base rate of 10 %; this data has 20 to 27 %."""
 
@@ -44,16 +41,8 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     rows = read(Path(sys.argv[1]))
-    train, chosen, later = (
-        rows[rows.year < 2015],
-        rows[rows.year == 2015],
-        rows[rows.year.between(2016, 2018)],
-    )
-    model = fitted(train)
-    chosen = chosen.assign(p=scored(model, chosen))
-    later = later.assign(p=scored(model, later))
+    chosen, later = rows[rows.year == 2015], rows[rows.year > 2015]
     found = {
-        "n_train": len(train),
         "n_threshold": len(chosen),
         "n_test": len(later),
         "auc": round(evaluate(later.p.to_numpy(), later.y.to_numpy()).auc, 4),
@@ -70,90 +59,13 @@ def main() -> None:
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """Commits without merges, by project and time, with measures of what was known when each arrived."""
-    rows = pd.read_parquet(folder / "commitguru113.parquet")
-    rows = rows[rows.is_merge == 0].sort_values(["project", "ts"], kind="stable")
-    rows = rows.reset_index(drop=True).assign(project=lambda r: r.project.astype(str))
-    paths = pd.read_parquet(folder / "commitguru113_paths.parquet")
-    kinds = {
-        (project, number): classify_path(path).value
-        for project, number, path in paths.itertuples(index=False)
-    }
-    known = [
-        row for _, part in rows.groupby("project", sort=False) for row in as_known(part, kinds)
-    ]
-    year = pd.to_datetime(rows.ts, unit="s").dt.year
-    return pd.concat([rows, pd.DataFrame(known)], axis=1).assign(year=year)
-
-
-def as_known(part: pd.DataFrame, kinds: dict[tuple[str, int], str]) -> list[dict[str, float]]:
-    """Measures of one project's commits in time order; a failure counts from its first fix on."""
-    n_changes, n_failures, last_at = defaultdict(int), defaultdict(int), {}
-    due: list[tuple[int, int, list[int]]] = []
-    week: deque[int] = deque()
-    n_known, before, found = 0, None, []
-    for n, (project, ts, y, fixed_at, numbers) in enumerate(
-        zip(part.project, part.ts, part.y, part.first_fix_ts.fillna(0), part.files, strict=True)
-    ):
-        while due and due[0][0] <= ts:
-            n_known += 1
-            for file in heapq.heappop(due)[2]:
-                n_failures[file] += 1
-        while week and week[0] <= ts - 7 * 86_400:
-            week.popleft()
-        files = [int(number) for number in numbers]
-        few = files[:MOST_FILES]
-        changes, failures = [n_changes[f] for f in few], [n_failures[f] for f in few]
-        rates = [(bad + 0.5) / (all_ + 4) for bad, all_ in zip(failures, changes, strict=True)]
-        ages = [(ts - last_at[f]) / 86_400 for f in few if f in last_at]
-        of_kind = defaultdict(int)
-        for file in files:
-            of_kind[kinds.get((project, file), "unknown")] += 1
-        found.append(
-            {
-                "known_rate": (n_known + 2) / (n + 10),
-                "in_week": len(week),
-                "hours_since": (ts - before) / 3_600 if before else np.nan,
-                "file_changes": sum(changes),
-                "most_changes": max(changes, default=0),
-                "file_failures": sum(failures),
-                "most_failures": max(failures, default=0),
-                "worst_rate": max(rates, default=0.0),
-                "mean_rate": sum(rates) / len(rates) if rates else 0.0,
-                "youngest_days": min(ages, default=np.nan),
-                "new_files": sum(c == 0 for c in changes),
-                "hour": ts // 3_600 % 24,
-                **{f"n_{kind}": of_kind[kind] for kind in sorted({*kinds.values(), "unknown"})},
-            }
-        )
-        before = ts
-        week.append(ts)
-        for file in few:
-            n_changes[file] += 1
-            last_at[file] = ts
-        if y and fixed_at:
-            heapq.heappush(due, (max(int(fixed_at), ts), n, few))
-    return found
-
-
-def measures(rows: pd.DataFrame) -> np.ndarray:
-    names = KAMEI + [c for c in rows if c.startswith("n_") and c != "n_fix"]
-    names += ["known_rate", "in_week", "hours_since", "file_changes", "most_changes", "file_failures",
-              "most_failures", "worst_rate", "mean_rate", "youngest_days", "new_files", "hour", "msg_len"]  # fmt: skip
-    return rows[names].to_numpy(float)
-
-
-def fitted(rows: pd.DataFrame):
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    model = HistGradientBoostingClassifier(
-        max_iter=300, learning_rate=0.06, min_samples_leaf=50, l2_regularization=1.0, random_state=0
-    )
-    return model.fit(measures(rows), rows.y)
-
-
-def scored(model, rows: pd.DataFrame) -> np.ndarray:
-    return model.predict_proba(measures(rows))[:, 1]
+    """Commits without merges, from 2015 to 2018, with the risk that the product's learner gives them."""
+    rows, columns = jit_tables.commitguru(folder)
+    rows["year"] = pd.to_datetime(rows.ts, unit="s").dt.year
+    train, later = rows[rows.year < 2015], rows[rows.year.between(2015, 2018)]
+    p, seconds = risk.learnt(train, train.y, later, columns)
+    print(json.dumps({"n_train": len(train), "train_cpu_s": seconds}), file=sys.stderr, flush=True)
+    return later.assign(p=p, project=later.project.astype(str))
 
 
 def promised(share: float, chosen: pd.DataFrame, later: pd.DataFrame) -> dict:

@@ -1,6 +1,7 @@
 """Models as files: trained, stored beside a manifest, refused when anything does not fit it.
 
-What a model computes is in `trained_models.py`; whether one is promoted is decided in the domain.
+What a model computes is in `anchored_model.py` and `boosted_model.py`; whether one is promoted is
+decided in the domain.
 Nothing here imports scikit-learn or skops before a trained model is made or read.
 """
 

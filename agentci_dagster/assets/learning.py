@@ -112,7 +112,7 @@ def model_evaluation(
     models: dg.ResourceParam[ModelStore],
     learning_policy: dg.ResourceParam[LearningPolicy],
 ) -> dg.MaterializeResult[ModelEvaluation]:
-    """Candidate, champion and two baselines on the same later outcomes; no one trained on them."""
+    """Candidate, champion and three baselines on the same later outcomes, which none has seen."""
     champion = models.champion()
     manifest = candidate_model.manifest
     candidate = models.load(manifest.version).score if manifest else None
@@ -123,6 +123,7 @@ def model_evaluation(
         "champion": evaluation.champion,
         "base rate": evaluation.base_rate,
         "churn only": evaluation.churn_only,
+        "linear": evaluation.linear,
     }
     return dg.MaterializeResult(
         value=evaluation,

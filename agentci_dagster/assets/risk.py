@@ -41,7 +41,7 @@ def risk_score(
     lane = fast_lane(
         risk_policy, promises.of(champion.version), champion.version, commit_diff.key.repository
     )
-    scored = champion.score(features)
+    scored = champion.score(features, commit_diff.key.repository)
     score = assess(commit_diff, features, scored, advice, lane.policy, champion.version, lane.why)
     context.instance.add_run_tags(
         context.run.run_id, {"agentci/risk": score.band.value, "agentci/route": score.route.value}

@@ -77,7 +77,7 @@ def evaluate(
     as_json: JsonFlag = False,
     config: ConfigOption = "",
 ) -> None:
-    """Measure a model on later outcomes, beside the champion, the base rate and churn alone."""
+    """Measure a model on later outcomes, beside the champion and three baselines."""
     from agentci_dagster.cli.wiring import open_resources
     from agentci_dagster.domain.learning import routing_table
 
@@ -91,7 +91,7 @@ def evaluate(
     name = version or _newest(resources)
     _candidate, evaluation = _examined(resources, known, split, name)
     model = resources.models.load(name) if name else resources.models.champion()
-    risks = [model.score(row.features).probability for row in split.holdout]
+    risks = [model.score(row.features, row.key.repository).probability for row in split.holdout]
     table = routing_table(
         risks, [row.label for row in split.holdout], resources.settings.policy.risk
     )
@@ -100,6 +100,7 @@ def evaluate(
         f"champion {evaluation.champion_version}": evaluation.champion,
         "base rate": evaluation.base_rate,
         "churn alone": evaluation.churn_only,
+        "linear": evaluation.linear,
     }
     relived = _relived(resources, known, blocks) if blocks else None
     if as_json:

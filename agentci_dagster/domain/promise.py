@@ -16,7 +16,7 @@ from agentci_dagster.domain.learning import TrainingRow
 from agentci_dagster.domain.risk import Scored
 from agentci_dagster.domain.routing import RiskPolicy
 
-Score = Callable[[CommitFeatures], Scored]
+Score = Callable[[CommitFeatures, str], Scored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def make_promise(
 
     Args:
         rows: mature outcomes, oldest first.
-        score: of that model.
+        score: of that model, from measures and the repository's name.
         model_version: whose promise it is.
         trained_to: time of the last commit that the model learnt from; None when it learnt from
             none of these rows.
@@ -113,7 +113,9 @@ def make_promise(
     """
     later = [row for row in rows if trained_to is None or row.committed_at > trained_to]
     scores = [
-        PastScore(row.key.repository, score(row.features).probability, bool(row.label))
+        PastScore(
+            row.key.repository, score(row.features, row.key.repository).probability, bool(row.label)
+        )
         for row in later
     ]
     return promise_from(scores, model_version, policy)

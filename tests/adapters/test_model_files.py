@@ -222,6 +222,33 @@ def test_many_rows_learn_what_the_prior_does_not_know(files):
     assert migrating > plain + 0.1
 
 
+def test_a_repository_that_fails_more_scores_higher_and_its_reasons_still_sum(files):
+    told = [
+        replace(row, key=replace(row.key, repository="wild" if row.label else "calm"))
+        if i % 3
+        else replace(row, key=replace(row.key, repository="calm" if row.label else "wild"))
+        for i, row in enumerate(rows(600))
+    ]
+    model = files.load(files.train(told, POLICY).version)
+    commit = features(lines_added=150.0, files=3.0)
+
+    wild, new, calm = (model.score(commit, name) for name in ("wild", "never seen", "calm"))
+
+    assert wild.probability > new.probability > calm.probability
+    for name, found in (("wild", wild), ("calm", calm), ("never seen", new)):
+        total = model.median_log_odds_in(name) + sum(c.log_odds for c in found.contributions)
+        assert found.probability == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-9)
+
+
+def test_the_usual_commit_has_no_reasons(files):
+    model = files.load(files.train(rows(260), POLICY).version)
+
+    found = model.score(model.usual)
+
+    assert found.probability == pytest.approx(1 / (1 + math.exp(-model.median_log_odds)))
+    assert {c.log_odds for c in found.contributions} == {0.0}
+
+
 def test_many_rows_with_the_latest_all_alike_still_train(files):
     alike = [replace(row, label=row.label if i < 200 else 0) for i, row in enumerate(rows(260))]
     only_late = [replace(row, label=int(i > 250)) for i, row in enumerate(rows(260))]

@@ -141,7 +141,13 @@ def test_better_candidate_becomes_champion(world: House) -> None:
     assert metadata(made)["note"] == "trained on 13 earlier outcomes"
     assert metadata(evaluation)["n_holdout"] == 6
     table = [r.data for r in dict(evaluation.metadata)["quality"].records]
-    assert [r["model"] for r in table] == ["candidate", "champion", "base rate", "churn only"]
+    assert [r["model"] for r in table] == [
+        "candidate",
+        "champion",
+        "base rate",
+        "churn only",
+        "linear",
+    ]
     assert table[0]["brier"] < table[1]["brier"]
     assert metadata(promotion)["is_promoted"] is True
     assert world.models.promoted == [version]

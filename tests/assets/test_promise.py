@@ -22,7 +22,7 @@ class ByLines:
 
     version = "by-lines"
 
-    def score(self, features: CommitFeatures) -> Scored:
+    def score(self, features: CommitFeatures, repository: str = "") -> Scored:
         return Scored(min(1.0, features.lines_added / 1_000), ())
 
 

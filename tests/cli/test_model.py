@@ -55,6 +55,7 @@ def test_a_model_is_trained_measured_and_promoted(learnt: Home) -> None:
     assert found["version"] == version
     assert found["candidate"]["auc"] == 1.0
     assert found["candidate"]["brier"] < found["base_rate"]["brier"]
+    assert found["linear"]["auc"] == 1.0
     assert sum(share["n_commits"] for share in found["routes"]) == found["n_holdout"] == 18
     assert promoted.code == 0, promoted.err
     assert shown["champion"] == version
@@ -70,6 +71,7 @@ def test_people_get_tables(learnt: Home) -> None:
         version,
         "churn alone",
         "base rate",
+        "linear",
         "P_opt",
         "guarded",
         "As it would have lived",

@@ -333,6 +333,8 @@ def test_candidate_champion_and_baselines_are_measured_on_the_same_later_rows():
     assert found.base_rate == evaluate([(3 + 1) / (14 + 2)] * 6, labels, efforts)
     assert found.churn_only is not None
     assert found.churn_only.auc == 1.0
+    assert found.linear is not None
+    assert found.linear.auc == 1.0
     assert (found.n_holdout, found.n_holdout_failures) == (6, 2)
     assert found.champion_version == "champion-1"
     assert "14 earlier outcomes" in found.note

@@ -58,6 +58,19 @@ def test_fix_with_a_clock_that_is_wrong_is_not_before_its_cause() -> None:
     assert found.rows[0].known_at == found.rows[0].committed_at
 
 
+def test_silence_weighs_what_it_was_worth_in_this_history() -> None:
+    """Of forty old failures half were found within ten days, the others within a hundred."""
+    begin = -1_000
+    old = [commit(n, begin, begin + (10 if n % 2 else 100)) for n in range(40)]
+    young, ripe = commit(41, 80), commit(42, begin)
+
+    found = mined_rows("shop", [*old, young, ripe], NOON, POLICY)
+
+    weights = {row.key.sha: row.weight for row in found.rows}
+    assert weights[sha(41)] == 0.5
+    assert {weights[sha(n)] for n in range(40)} == {weights[sha(42)]} == {1.0}
+
+
 def test_rows_of_repositories_are_merged_by_time() -> None:
     first = mined_rows("shop", [commit(1, 0), commit(3, 20), commit(4, 99)], NOON, POLICY)
     second = mined_rows("till", [commit(2, 10)], NOON, POLICY)

@@ -27,7 +27,7 @@ def row(n: int, probability: float, label: int, repository: str = "shop") -> Tra
     return TrainingRow(key(n, repository), at, at, label, features(entropy=probability), None)
 
 
-def score(row_features: CommitFeatures) -> Scored:
+def score(row_features: CommitFeatures, repository: str = "") -> Scored:
     return Scored(row_features.entropy, ())
 
 

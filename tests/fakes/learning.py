@@ -29,7 +29,7 @@ class FixedModel:
     probability: float = 0.05
     version: str = "prior-fixed"
 
-    def score(self, features: CommitFeatures) -> Scored:
+    def score(self, features: CommitFeatures, repository: str = "") -> Scored:
         reason = Contribution("lines_added", features.lines_added, 0.5)
         return Scored(self.probability, (reason,))
 

@@ -16,6 +16,8 @@ from agentci_dagster.domain.learning.drift import (
     rate_steady,
 )
 from agentci_dagster.domain.learning.influence import Pooled, influence_weights, pool
+from agentci_dagster.domain.learning.latency import latency_weights
+from agentci_dagster.domain.learning.linear import linear_probabilities
 from agentci_dagster.domain.learning.mined import MinedCommit, merge_rows, mined_rows
 from agentci_dagster.domain.learning.prequential import Block, Prequential, prequential
 from agentci_dagster.domain.learning.promotion import compare, examine
@@ -68,6 +70,8 @@ __all__ = [
     "examine",
     "features_steady",
     "influence_weights",
+    "latency_weights",
+    "linear_probabilities",
     "merge_rows",
     "mined_rows",
     "pool",

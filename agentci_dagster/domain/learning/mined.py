@@ -7,13 +7,15 @@ outcome: `influence.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.history import moment_of
+from agentci_dagster.domain.learning.latency import latency_weights
 from agentci_dagster.domain.learning.values import LearningPolicy, TrainingRow, TrainingRows
 
 
@@ -38,7 +40,8 @@ def mined_rows(
     """Rows with labels as they could be known at `now`, by the time of their commits.
 
     A blamed commit is bad from its first fix on. One that nobody has blamed yet counts as good when
-    `policy.mined_maturity_s` have passed, and may turn bad later.
+    `policy.mined_maturity_s` have passed, and may turn bad later; it weighs what such a silence was
+    worth in this history (`latency.py`).
     """
     maturity = timedelta(seconds=policy.mined_maturity_s)
     rows: list[TrainingRow] = []
@@ -57,7 +60,12 @@ def mined_rows(
             TrainingRow(key, at, known_at, label, commit.features, None, author=commit.author)
         )
     rows.sort(key=lambda row: (row.committed_at, row.key))
-    return TrainingRows(tuple(rows), n_censored, 0)
+    ages = [(now - row.committed_at).total_seconds() for row in rows]
+    delays = [
+        (row.known_at - row.committed_at).total_seconds() if row.label else math.nan for row in rows
+    ]
+    weighed = zip(rows, latency_weights(ages, delays).tolist(), strict=True)
+    return TrainingRows(tuple(replace(row, weight=w) for row, w in weighed), n_censored, 0)
 
 
 def merge_rows(parts: Iterable[TrainingRows]) -> TrainingRows:

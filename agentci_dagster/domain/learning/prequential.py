@@ -16,7 +16,7 @@ from agentci_dagster.domain.learning.rows import training_obstacle
 from agentci_dagster.domain.learning.values import LearningPolicy, Metrics, TrainingRow
 from agentci_dagster.domain.risk.values import Scored
 
-Score = Callable[[CommitFeatures], Scored]
+Score = Callable[[CommitFeatures, str], Scored]
 Learn = Callable[[Sequence[TrainingRow]], Score]
 
 
@@ -61,7 +61,7 @@ def prequential(
         known = [row for row in ordered[:low] if row.known_at <= begins_at]
         is_ready = len(known) >= policy.min_rows and not training_obstacle(known)
         score = learn(known) if is_ready else start
-        risks = [score(row.features).probability for row in part]
+        risks = [score(row.features, row.key.repository).probability for row in part]
         labels = [row.label for row in part]
         metrics = evaluate(risks, labels, efforts_of(part))
         blocks.append(Block(begins_at, len(known), len(part), sum(labels), metrics))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agentci_dagster.domain.features import CommitFeatures
+from agentci_dagster.domain.learning.linear import linear_probabilities
 from agentci_dagster.domain.learning.quality import (
     base_rate_probabilities,
     churn_only_probabilities,
@@ -24,13 +25,13 @@ from agentci_dagster.domain.learning.values import (
 )
 from agentci_dagster.domain.risk.values import Scored
 
-Score = Callable[[CommitFeatures], Scored]
+Score = Callable[[CommitFeatures, str], Scored]
 
 
 def examine(
     split: Split, candidate: Score | None, champion: Score, champion_version: str
 ) -> ModelEvaluation:
-    """Measure candidate, champion, base rate and churn alone on the holdout.
+    """Measure candidate, champion, base rate, churn alone and a linear model on the holdout.
 
     The baselines know the training rows only.
     """
@@ -38,7 +39,7 @@ def examine(
     n_failures, efforts = sum(labels), efforts_of(split.holdout)
 
     def measure(score: Score) -> Metrics:
-        risks = [score(row.features).probability for row in split.holdout]
+        risks = [score(row.features, row.key.repository).probability for row in split.holdout]
         return evaluate(risks, labels, efforts)
 
     return ModelEvaluation(
@@ -46,6 +47,7 @@ def examine(
         champion=measure(champion),
         base_rate=evaluate(base_rate_probabilities(split.train, len(labels)), labels, efforts),
         churn_only=evaluate(churn_only_probabilities(split.train, split.holdout), labels, efforts),
+        linear=evaluate(linear_probabilities(split.train, split.holdout), labels, efforts),
         champion_version=champion_version,
         n_holdout=len(labels),
         n_holdout_failures=n_failures,

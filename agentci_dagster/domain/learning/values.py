@@ -168,7 +168,7 @@ class CandidateModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvaluation:
-    """Candidate, champion and two baselines on the same later holdout."""
+    """Candidate, champion and three baselines on the same later holdout."""
 
     candidate: Metrics | None
     champion: Metrics | None
@@ -178,6 +178,8 @@ class ModelEvaluation:
     n_holdout: int
     n_holdout_failures: int
     note: str
+    linear: Metrics | None = None
+    """Logistic regression on all measures; None also in evaluations stored before there was one."""
 
 
 @dataclass(frozen=True, slots=True)

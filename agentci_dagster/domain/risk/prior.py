@@ -67,8 +67,11 @@ class LogisticPrior:
     def log_odds(self, features: CommitFeatures) -> float:
         return self.median_log_odds + sum(c.log_odds for c in self.contributions(features))
 
-    def score(self, features: CommitFeatures) -> Scored:
-        """Probability of failure, and the contributions strongest first."""
+    def score(self, features: CommitFeatures, repository: str = "") -> Scored:  # noqa: ARG002
+        """Probability of failure, and the contributions strongest first.
+
+        The prior knows no repository, so that any name gives the same.
+        """
         return Scored(
             probability_of(self.log_odds(features)), strongest_first(self.contributions(features))
         )
