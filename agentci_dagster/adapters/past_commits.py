@@ -116,7 +116,7 @@ def _of_their_day(
             is_ready = len(known) >= policy.min_rows and not training_obstacle(known)
             model = models.load(models.train(known, policy).version) if is_ready else models.prior
             for commit in commits[low : low + _RETRAIN_EVERY]:
-                yield model.score(commit.features).probability
+                yield model.score(commit.features, "history").probability
 
 
 def from_table(path: Path) -> list[PastCommit]:

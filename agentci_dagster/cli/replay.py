@@ -74,7 +74,7 @@ def _again(resources: Resources, repository: str, last: int) -> Iterator[Replaye
         yield replay_outcome(known, outcome)
 
 
-def _model(resources: Resources, version: str) -> Callable[[CommitFeatures], Scored] | None:
+def _model(resources: Resources, version: str) -> Callable[[CommitFeatures, str], Scored] | None:
     from agentci_dagster.domain.errors import AgentCIError
 
     try:

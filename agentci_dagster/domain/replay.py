@@ -15,7 +15,7 @@ from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.outcome import DeployOutcome, Ending, Known, conclude
 from agentci_dagster.domain.risk import RiskScore, Scored, assess
 
-Score = Callable[[CommitFeatures], Scored]
+Score = Callable[[CommitFeatures, str], Scored]
 
 
 class Decision(StrEnum):
@@ -57,7 +57,7 @@ def replay_route(known: Known, score: Score | None) -> Replayed | None:
     now = assess(
         known.diff,
         was.features,
-        score(was.features),
+        score(was.features, known.key.repository),
         was.advice,
         was.policy,
         was.model_version,

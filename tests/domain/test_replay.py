@@ -12,7 +12,7 @@ from agentci_dagster.domain.routing import RiskPolicy, Route
 from tests.builders import NOON, diff, features, file_change, key, outcome
 
 
-def score(measures: CommitFeatures) -> Scored:
+def score(measures: CommitFeatures, repository: str = "") -> Scored:
     return Scored(0.2, (Contribution("lines_added", measures.lines_added, 0.5),))
 
 
@@ -37,7 +37,7 @@ def test_changed_policy_model_or_record_comes_out_differently() -> None:
     for known, how in (
         (replace(KNOWN, risk=lax), score),
         (replace(KNOWN, risk=by_hand), score),
-        (KNOWN, lambda _: Scored(0.3, ())),
+        (KNOWN, lambda *_: Scored(0.3, ())),
     ):
         made = replay_route(known, how)
         assert made is not None
