@@ -102,6 +102,9 @@ class Mirror(Protocol):
     def files(self, sha: str) -> tuple[str, ...]:
         """All paths of the tree, in git's order."""
 
+    def same_trees(self, sha: str, n: int) -> tuple[str, ...]:
+        """Other commits with the very same tree, among the last `n` that `sha` descends from."""
+
     def recent_paths(self, sha: str, n: int) -> tuple[tuple[str, ...], ...]:
         """The paths that each of the last `n` commits up to `sha` changed, newest first; merges are
         left out.

@@ -2,7 +2,7 @@
 say, and what all of them say of some fast commits after their delivery.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -31,6 +31,7 @@ from agentci_dagster.domain.selection import (
     set_gaps_aside,
     set_old_aside,
     suspects,
+    without_what_passed,
 )
 from agentci_dagster.journeys import AUDIT, Journeys
 from agentci_dagster.partitions import commit_asset, key_of
@@ -46,6 +47,8 @@ from agentci_dagster.ports import (
 from agentci_dagster.settings import Catalogue
 
 _CONFIGURATION = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+_MAX_SAME_TREES = 500
+"""Ancestors that are asked for their tree; one process of git tells it of all of them."""
 _MAX_VERSIONS = 50
 """So many commits of documents in a row are looked through for the last report of tests."""
 
@@ -110,6 +113,7 @@ def test_report(  # noqa: PLR0913, PLR0917 - three wires and four ports
         is_unjudged=before.is_unjudged,
         configuration=_configuration(mirror, commit_diff.key.sha),
     )
+    plan = without_what_passed(plan, _of_same_trees(commit_diff.key, mirror, journeys))
     asked = open_findings(before.report) if rules.withhold_on_findings else ()
     run = None
     if plan.mode is not SelectionMode.NONE or generated_tests.kept:
@@ -179,6 +183,14 @@ def _run(
     if earlier is None:
         return run
     return set_old_aside(run, earlier, before.report, is_first=before.is_first)
+
+
+def _of_same_trees(key: CommitKey, mirror: Mirror, journeys: Journeys) -> Iterator[TestReport]:
+    """What the tests said of other commits with the very same tree."""
+    for sha in mirror.same_trees(key.sha, _MAX_SAME_TREES):
+        report = journeys.values.find("test_report", TestReport, CommitKey(key.repository, sha))
+        if report is not None:
+            yield report
 
 
 def _standing(diff: CommitDiff, mirror: Mirror, journeys: Journeys) -> Before:

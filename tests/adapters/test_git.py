@@ -324,6 +324,21 @@ def test_merge_is_shown_against_its_first_parent(remote: Remote) -> None:
     assert any("merge of 3 parents" in note for note in diff.notes)
 
 
+def test_commits_with_the_very_same_tree_are_found_over_merges(remote: Remote) -> None:
+    root = remote.push({"a": b"1\n"})
+    remote.force("release/1", root)
+    there = remote.push({"b": b"1\n"}, branch="release/1")
+    merge = remote.push({"b": b"1\n"}, "bring it in", merge=[there])
+    remote.push({"a": b"2\n"})
+    back = remote.push({"a": b"1\n"})
+    remote.mirror.refresh()
+
+    assert remote.mirror.same_trees(merge, 50) == (there,)
+    assert set(remote.mirror.same_trees(back, 50)) == {merge, there}
+    assert remote.mirror.same_trees(back, 2) == ()
+    assert remote.mirror.same_trees(root, 50) == ()
+
+
 def test_recent_paths_are_told_commit_by_commit_without_merges(remote: Remote) -> None:
     first = remote.push({"a": b"1\n", "b/ü .txt": b"1\n"})
     remote.force("release/1", first)

@@ -144,6 +144,20 @@ def test_coverage_of_changed_lines_is_told(world: House) -> None:
     assert metadata(reported(world, commit))["changed_line_coverage"] == 1.0
 
 
+def test_tree_that_passed_before_is_not_tested_again(world: House) -> None:
+    first, other = world.push(), changing(world)
+    for commit in (first, other):
+        world.values.store("test_report", reported(world, commit).value, commit)
+    back = world.push("put it back", files={"cart.py": world.mirror.trees[first.sha]["cart.py"]})
+    world.test_bench.asked.clear()
+
+    made = reported(world, back)
+
+    assert world.test_bench.asked == []
+    assert made.value.verdict is TestVerdict.NOT_NEEDED
+    assert f"the same tree passed them as {first.sha[:12]}" in metadata(made)["selection"]
+
+
 def test_skipped_commit_runs_nothing(world: House) -> None:
     made = reported(world, world.push(files={"README.md": b"words"}), route=Route.SKIP)
 

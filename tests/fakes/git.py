@@ -153,6 +153,10 @@ class FakeMirror:
         names = (n for n, tip in self.seen.items() if sha in self._ancestors([tip]))
         return tuple(sorted(names, key=lambda n: (len(n), n)))
 
+    def same_trees(self, sha: str, n: int) -> tuple[str, ...]:
+        shas = [s for s in reversed(self._ancestors([sha])) if s != sha][: n - 1]
+        return tuple(s for s in shas if self.trees[s] == self.trees[sha])
+
     def recent_paths(self, sha: str, n: int) -> tuple[tuple[str, ...], ...]:
         shas = [s for s in reversed(self._ancestors([sha])) if not self.commits[s].is_merge]
         return tuple(tuple(f.path for f in self.diff(s).files) for s in shas[:n])

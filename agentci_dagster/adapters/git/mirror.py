@@ -124,6 +124,11 @@ class GitMirror:
             sorted((n.removeprefix(WATCHED) for n in names if n), key=lambda n: (len(n), n))
         )
 
+    def same_trees(self, sha: str, n: int) -> tuple[str, ...]:
+        ask = ("log", f"--max-count={n}", "--format=%H %T", "--end-of-options", _sha(sha))
+        lines = [line.split(" ") for line in self._ready.ask(*ask).stdout.decode().splitlines()]
+        return tuple(other for other, tree in lines[1:] if tree == lines[0][1])
+
     def recent_paths(self, sha: str, n: int) -> tuple[tuple[str, ...], ...]:
         mark = secrets.token_bytes(16).hex().encode()
         told = self._ready.ask(

@@ -21,6 +21,7 @@ from agentci_dagster.domain.selection.choosing import (
 )
 from agentci_dagster.domain.selection.import_graph import dependents, module_name
 from agentci_dagster.domain.selection.judging import diff_coverage, judge
+from agentci_dagster.domain.selection.reuse import without_what_passed
 from agentci_dagster.domain.selection.values import (
     LACKS_FIXTURE,
     LACKS_MODULE,
@@ -64,4 +65,5 @@ __all__ = [
     "set_gaps_aside",
     "set_old_aside",
     "suspects",
+    "without_what_passed",
 ]
