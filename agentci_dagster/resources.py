@@ -157,13 +157,20 @@ class Resources:
             is_service,
             self.sandbox,
         )
-        return ImageBuilders(bundle, self.docker, needs_bundle=is_service)
+        return ImageBuilders(
+            bundle,
+            self.docker,
+            needs_bundle=is_service,
+            use=lambda repository: self.catalogue.image(repository).docker,
+        )
 
     @cached_property
     def docker(self) -> DockerBuilder:
         from agentci_dagster.adapters.builders.docker import DockerBuilder
 
-        return DockerBuilder(self.settings.home / "images", self.mirrors)
+        return DockerBuilder(
+            self.settings.home / "images", self.mirrors, wish=self.catalogue.image_wish
+        )
 
     @cached_property
     def schema_probe(self) -> SchemaProbe:
