@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentci_dagster.settings import Catalogue, Settings
 
 if TYPE_CHECKING:
+    from agentci_dagster.adapters.builders.attestations import Attestations
     from agentci_dagster.adapters.builders.docker import DockerBuilder
     from agentci_dagster.adapters.environments import Environments
     from agentci_dagster.adapters.haproxy_router import HaproxyRouter
@@ -144,6 +145,7 @@ class Resources:
 
     @cached_property
     def builder(self) -> ImageBuilder:
+        from agentci_dagster.adapters.builders.attestations import AttestingBuilder
         from agentci_dagster.adapters.builders.bundle import BundleBuilder
         from agentci_dagster.adapters.builders.choice import ImageBuilders
 
@@ -157,12 +159,21 @@ class Resources:
             is_service,
             self.sandbox,
         )
-        return ImageBuilders(
+        builders = ImageBuilders(
             bundle,
             self.docker,
             needs_bundle=is_service,
             use=lambda repository: self.catalogue.image(repository).docker,
         )
+        return AttestingBuilder(builders, self.attestations)
+
+    @cached_property
+    def attestations(self) -> Attestations:
+        """Statements about artefacts, checked before anything is started from them."""
+        from agentci_dagster.adapters.builders.attestations import Attestations
+
+        folder = self.settings.home / "attestations"
+        return Attestations(folder, self.mirrors, lambda: self.docker.program)
 
     @cached_property
     def docker(self) -> DockerBuilder:
@@ -180,9 +191,11 @@ class Resources:
 
     @cached_property
     def runtime(self) -> Runtime:
+        from agentci_dagster.adapters.builders.attestations import VerifyingRuntime
         from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 
-        return ProcessRuntime(self.settings.home / "environments")
+        runtime = ProcessRuntime(self.settings.home / "environments")
+        return VerifyingRuntime(runtime, self.attestations.verify)
 
     @cached_property
     def router(self) -> HaproxyRouter:

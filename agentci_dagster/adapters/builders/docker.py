@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import tempfile
 import time
@@ -117,6 +118,8 @@ class DockerBuilder:
             context = place / "context"
             context.mkdir()
             mirror.export(key.sha, context)
+            commit = mirror.commit(key.sha)
+            _date(context, commit)
             fault = self._too_large(context)
             text = "" if fault else self._dockerfile(key, mirror, context)
             if isinstance(text, RecipeAnswer):
@@ -125,7 +128,7 @@ class DockerBuilder:
                 return failed_image(fault, "", time.monotonic() - began)
             (place / DOCKERFILE).write_text(text, encoding="utf-8")
             try:
-                done = self._run_build(place, tag, mirror.commit(key.sha), home)
+                done = self._run_build(place, tag, commit, home)
             except TimeLimitError as error:
                 if find_docker([self.program.path]).trouble:
                     raise
@@ -184,10 +187,9 @@ class DockerBuilder:
             "org.opencontainers.image.source": commit.key.repository,
             "org.opencontainers.image.created": at.isoformat(),
         }
-        epoch = max(0, int(at.timestamp()))
         argv = [self.program.path, "build", "--progress=plain", "--tag", tag]
         argv += ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]
-        argv += ["--build-arg", f"SOURCE_DATE_EPOCH={epoch}"]
+        argv += ["--build-arg", f"SOURCE_DATE_EPOCH={_epoch(commit)}"]
         for name, value in labels.items():
             argv += ["--label", f"{name}={value}"]
         for last in self._last(home):
@@ -204,6 +206,18 @@ class DockerBuilder:
         except FileNotFoundError:
             return []
         return [tag] if tag and self.program.ask("image", "inspect", "-f", "{{.Id}}", tag) else []
+
+
+def _epoch(commit: Commit) -> int:
+    return max(0, int(commit.committed_at.timestamp()))
+
+
+def _date(context: Path, commit: Commit) -> None:
+    """Give all files the commit's time, so that another day gives the same layers."""
+    at = _epoch(commit)
+    for folder, _, names in os.walk(context, topdown=False):
+        for name in (*names, ""):
+            os.utime(Path(folder, name), (at, at), follow_symlinks=False)
 
 
 def image_tag(key: CommitKey) -> str:

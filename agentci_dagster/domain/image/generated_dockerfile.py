@@ -65,6 +65,9 @@ def _install_python(recipe: Recipe) -> list[str]:
             f"printf '{about}' > pyproject.toml",
             "{ command -v uv >/dev/null || python3 -m pip install --quiet uv; }",
             f"{_UV_VARIABLES} uv sync --frozen --no-dev --no-install-project --python python3",
+            # Notes when a vendored wheel was written, which differs from build to build.
+            "find /opt/venv -name uv_cache.json -delete",
+            "find /opt/venv -name RECORD -exec sed -i '/uv_cache.json/d' {} +",
         ]
     else:
         steps = [
