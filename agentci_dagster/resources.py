@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agentci_dagster.journeys import Journeys
     from agentci_dagster.ports import (
         Advisor,
+        ArtefactStore,
         Clock,
         Histories,
         ImageBuilder,
@@ -176,6 +177,18 @@ class Resources:
         return Attestations(folder, self.mirrors, lambda: self.docker.program)
 
     @cached_property
+    def artefacts(self) -> ArtefactStore:
+        from agentci_dagster.adapters.builders.stored_artefacts import StoredArtefacts
+
+        home = self.settings.home
+        return StoredArtefacts(
+            home / "bundles",
+            home / "cache" / "environments",
+            home / "attestations",
+            lambda: self.docker.program,
+        )
+
+    @cached_property
     def docker(self) -> DockerBuilder:
         from agentci_dagster.adapters.builders.docker import DockerBuilder
 
@@ -250,6 +263,8 @@ class Resources:
             "test_bench": lambda: self.test_bench,
             "test_writer": lambda: self.test_writer,
             "builder": lambda: self.builder,
+            "artefacts": lambda: self.artefacts,
+            "keeping_policy": lambda: policy.keeping,
             "schema_probe": lambda: self.schema_probe,
             "rollouts": lambda: self.rollouts,
             "pictures": lambda: self.pictures,

@@ -28,6 +28,7 @@ from pydantic import (
 from agentci_dagster.domain.errors import ConfigurationError
 from agentci_dagster.domain.health import CanaryPolicy
 from agentci_dagster.domain.image import DockerUse, ImageWish
+from agentci_dagster.domain.image.keeping import KeepingPolicy
 from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.routing import RiskPolicy
 from agentci_dagster.domain.trends import TrendPolicy
@@ -137,6 +138,7 @@ class PolicySettings(_Section):
     canary: CanaryPolicy = CanaryPolicy()
     learning: LearningPolicy = LearningPolicy()
     trends: TrendPolicy = TrendPolicy()
+    keeping: KeepingPolicy = KeepingPolicy()
 
 
 class LlmSettings(_Section):
@@ -391,6 +393,6 @@ def _known_keys() -> list[str]:
         Settings, RepositorySettings, TestSettings, ServiceSettings, DeploySettings,
         ImageSettings, PolicySettings, LlmSettings, LedgerSettings,
     )  # fmt: skip
-    policies = (RiskPolicy, CanaryPolicy, LearningPolicy, TrendPolicy)
+    policies = (RiskPolicy, CanaryPolicy, LearningPolicy, TrendPolicy, KeepingPolicy)
     keys = [name for section in sections for name in section.model_fields]
     return keys + [f.name for policy in policies for f in fields(policy)]

@@ -9,6 +9,7 @@ What the texts say belongs to `domain/image/supply_chain.py`.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import uuid
@@ -58,6 +59,7 @@ class Attestations:
         place = self._place(image.digest)
         if place.is_dir():
             self.verify(image)
+            os.utime(place)
             return
         mirror = self._mirrors.of(key.repository)
         commit = mirror.commit(key.sha)
