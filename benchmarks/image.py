@@ -53,7 +53,8 @@ class FolderMirror:
 
     def commit(self, sha: str) -> Commit:
         digest = hashlib.sha1(usedforsecurity=False)
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+        # The wheels are told by their names: a git tree's digest costs nothing either.
+        for path in sorted(p for p in self.folder.rglob("*.[pt][yx]*") if p.is_file()):
             digest.update(str(path.relative_to(self.folder)).encode() + path.read_bytes())
         return commit(key=CommitKey("shop", sha), tree=digest.hexdigest())
 

@@ -19,7 +19,6 @@ _LOCK_TIME = 315_532_800
 _UV_VARIABLES = "UV_PROJECT_ENVIRONMENT=/opt/venv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never"
 _PIP = "python3 -m pip --python /opt/venv/bin/python"
 _COMPILE = "python3 -m compileall -q -f --invalidation-mode unchecked-hash"
-_COMPILE_APP = f"{{ {_COMPILE} -s /layer /layer/app || true; }} && "
 # From a folder that bears the wanted time too: one that COPY makes bears the time of the copy.
 _COPIES = ("COPY --from=dependencies /layer /", "COPY --from=application /layer /")
 _HEALTH = "--interval=10s --timeout=3s --start-period=5s --retries=3"
@@ -41,9 +40,8 @@ def dockerfile_of(recipe: Recipe) -> str:
         *(_install_node(recipe) if is_node else _install_python(recipe)),
         "",
         f"FROM {recipe.base} AS application",
-        "COPY . /layer/app",
         "ARG SOURCE_DATE_EPOCH=0",
-        f"RUN {'' if is_node else _COMPILE_APP}{_same_time('$SOURCE_DATE_EPOCH')}",
+        _copy_application(recipe),
         "",
         f"FROM {recipe.base}",
         *(_run_node() if is_node else _run_python(recipe)),
@@ -65,23 +63,30 @@ def _install_python(recipe: Recipe) -> list[str]:
             f"printf '{about}' > pyproject.toml",
             "{ command -v uv >/dev/null || python3 -m pip install --quiet uv; }",
             f"{_UV_VARIABLES} uv sync --frozen --no-dev --no-install-project --python python3",
-            # Notes when a vendored wheel was written, which differs from build to build.
-            "find /opt/venv -name uv_cache.json -delete",
-            "find /opt/venv -name RECORD -exec sed -i '/uv_cache.json/d' {} +",
         ]
     else:
         steps = [
             "cd /build",
             "python3 -m venv --without-pip /opt/venv",
-            f"{_PIP} install --disable-pip-version-check --no-compile -r {recipe.lock}",
+            _install_requirements(recipe.lock),
         ]
     steps += [
+        # uv notes when a vendored wheel was written, which differs from build to build.
+        "find /opt/venv -name uv_cache.json -delete",
+        "find /opt/venv -name RECORD -exec sed -i '/uv_cache.json/d' {} +",
         f"{{ {_COMPILE} /opt/venv || true; }}",
         "mkdir -p /layer/opt",
         "mv /opt/venv /layer/opt/venv",
         _same_time(_LOCK_TIME),
     ]
     return [_run(recipe, "/root/.cache", steps)]
+
+
+def _install_requirements(lock: str) -> str:
+    """By uv where the base has it, which is several times faster; else by pip."""
+    by_uv = f"UV_LINK_MODE=copy uv pip install --python /opt/venv/bin/python -r {lock}"
+    by_pip = f"{_PIP} install --disable-pip-version-check --no-compile -r {lock}"
+    return f"if command -v uv >/dev/null; then {by_uv}; else {by_pip}; fi"
 
 
 def _install_node(recipe: Recipe) -> list[str]:
@@ -96,6 +101,20 @@ def _install_node(recipe: Recipe) -> list[str]:
         _same_time(_LOCK_TIME),
     ]
     return [_run(recipe, "/root/.npm", steps)]
+
+
+def _copy_application(recipe: Recipe) -> str:
+    """One step, without what only the installer reads: vendored wheels are no part of a service."""
+    left_out = " ".join(f"--exclude=./{path}" for path in recipe.read_beside)
+    steps = [
+        "mkdir -p /layer/app",
+        f"tar -C /build {left_out} -cf /tmp/app.tar .".replace("  ", " "),
+        "tar -C /layer/app --no-same-owner -xf /tmp/app.tar",
+    ]
+    if recipe.toolchain is not Toolchain.NPM:
+        steps.append(f"{{ {_COMPILE} -s /layer /layer/app || true; }}")
+    steps.append(_same_time("$SOURCE_DATE_EPOCH"))
+    return "RUN --mount=type=bind,target=/build " + " \\\n && ".join(steps)
 
 
 def _run(recipe: Recipe, cache: str, steps: list[str]) -> str:
