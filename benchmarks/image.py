@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agentci_dagster.adapters.builders.bundle import BundleBuilder
 from agentci_dagster.adapters.builders.docker import DOCKERFILE, DockerBuilder
+from agentci_dagster.adapters.builders.docker_program import find_docker
 from agentci_dagster.adapters.command import run
 from agentci_dagster.adapters.environments import Environments
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey
@@ -37,6 +38,7 @@ _NAMED = ("fastapi", "uvicorn", "numpy<2.2", "pandas<2.3", "sqlalchemy", "jinja2
 _NAMED += ("pydantic-settings", "structlog", "typer", "tenacity", "cachetools")
 _RAISED = "tenacity"
 _OLDER = "tenacity==8.5.0"
+_REPOSITORY = "image-benchmark"
 _TIMEOUT = timedelta(minutes=20)
 _COMMAND = ("{python}", "-m", "shop.main", "{port}")
 
@@ -56,7 +58,7 @@ class FolderMirror:
         # The wheels are told by their names: a git tree's digest costs nothing either.
         for path in sorted(p for p in self.folder.rglob("*.[pt][yx]*") if p.is_file()):
             digest.update(str(path.relative_to(self.folder)).encode() + path.read_bytes())
-        return commit(key=CommitKey("shop", sha), tree=digest.hexdigest())
+        return commit(key=CommitKey(_REPOSITORY, sha), tree=digest.hexdigest())
 
     def files(self, _sha: str) -> tuple[str, ...]:
         found = (p for p in self.folder.rglob("*") if p.is_file())
@@ -81,7 +83,10 @@ def main() -> None:
     parser.add_argument("--naive-repeats", type=int, default=2)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="image-benchmark-") as scratch:
-        print(json.dumps(_measure(Path(scratch), asked), indent=1))
+        try:
+            print(json.dumps(_measure(Path(scratch), asked), indent=1))
+        finally:
+            _remove_images()
 
 
 def _measure(scratch: Path, asked: argparse.Namespace) -> dict[str, object]:
@@ -230,8 +235,15 @@ def _bare(docker: str, dockerfile: Path, tree: Path, tag: str) -> None:
         raise SystemExit(done.stderr.decode()[-2000:])
 
 
+def _remove_images() -> None:
+    program = find_docker()
+    form = ("--format", "{{.Repository}}:{{.Tag}}", f"agentci/{_REPOSITORY}")
+    tags = program.ask("image", "ls", *form).split()
+    program.ask("image", "rm", "--force", *tags, "agentci-bench-naive:1", "agentci-bench-bare:1")
+
+
 def _build(builder: DockerBuilder | BundleBuilder, mirror: FolderMirror) -> Image:
-    key = CommitKey("shop", f"{mirror.n:040x}")
+    key = CommitKey(_REPOSITORY, f"{mirror.n:040x}")
     mirror.n += 1
     return builder.build(
         key, CommitDiff(commit=mirror.commit(key.sha), files=(file_change("shop/main.py"),))
