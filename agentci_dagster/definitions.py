@@ -33,7 +33,7 @@ from agentci_dagster.sensors.audits import audit_fast_commits  # noqa: E402
 from agentci_dagster.sensors.commits import commit_sensor  # noqa: E402
 from agentci_dagster.sensors.learning import retrain  # noqa: E402
 from agentci_dagster.sensors.reconcile import reconcile  # noqa: E402
-from agentci_dagster.sensors.retention import retire_old_commits  # noqa: E402
+from agentci_dagster.sensors.retention import collect_artefacts, retire_old_commits  # noqa: E402
 from agentci_dagster.sensors.settle import settle_failed_runs  # noqa: E402
 from agentci_dagster.settings import Settings, load_settings  # noqa: E402
 
@@ -96,6 +96,7 @@ def build(settings: Settings) -> dg.Definitions:
             audit_fast_commits,
             retrain,
             retire_old_commits,
+            collect_artefacts,
         ],
         resources=dagster_resources(Resources(settings)),
         executor=dg.in_process_executor,

@@ -17,6 +17,7 @@ from agentci_dagster.domain.features import CommitFeatures
 from agentci_dagster.domain.generated_tests import Candidate, GeneratedTests
 from agentci_dagster.domain.health import RequestEvent
 from agentci_dagster.domain.image import Image, SchemaFinding
+from agentci_dagster.domain.image.keeping import StoredArtefact
 from agentci_dagster.domain.learning import LearningPolicy, MinedCommit, ModelManifest, TrainingRow
 from agentci_dagster.domain.outcome import DeployOutcome
 from agentci_dagster.domain.promise import Promise
@@ -186,6 +187,21 @@ class ImageBuilder(Protocol):
     def build(self, key: CommitKey, diff: CommitDiff) -> Image:
         """Build from the commit; the commit's own failure is a value, a broken machine an
         InfrastructureError.
+        """
+
+
+class ArtefactStore(Protocol):
+    """The artefacts that are stored."""
+
+    def artefacts(self) -> tuple[StoredArtefact, ...]:
+        """All of them, in no order."""
+
+    def remove(self, artefact: StoredArtefact) -> None:
+        """Take one away; taking away what is gone is fine."""
+
+    def remove_environments(self, before: datetime) -> int:
+        """Take away environments that no artefact stands on and that were not used since
+        `before`; how many.
         """
 
 

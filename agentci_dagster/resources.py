@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentci_dagster.settings import Catalogue, Settings
 
 if TYPE_CHECKING:
+    from agentci_dagster.adapters.builders.attestations import Attestations
     from agentci_dagster.adapters.builders.docker import DockerBuilder
     from agentci_dagster.adapters.environments import Environments
     from agentci_dagster.adapters.haproxy_router import HaproxyRouter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from agentci_dagster.journeys import Journeys
     from agentci_dagster.ports import (
         Advisor,
+        ArtefactStore,
         Clock,
         Histories,
         ImageBuilder,
@@ -144,6 +146,7 @@ class Resources:
 
     @cached_property
     def builder(self) -> ImageBuilder:
+        from agentci_dagster.adapters.builders.attestations import AttestingBuilder
         from agentci_dagster.adapters.builders.bundle import BundleBuilder
         from agentci_dagster.adapters.builders.choice import ImageBuilders
 
@@ -157,13 +160,41 @@ class Resources:
             is_service,
             self.sandbox,
         )
-        return ImageBuilders(bundle, self.docker, needs_bundle=is_service)
+        builders = ImageBuilders(
+            bundle,
+            self.docker,
+            needs_bundle=is_service,
+            use=lambda repository: self.catalogue.image(repository).docker,
+        )
+        return AttestingBuilder(builders, self.attestations)
+
+    @cached_property
+    def attestations(self) -> Attestations:
+        """Statements about artefacts, checked before anything is started from them."""
+        from agentci_dagster.adapters.builders.attestations import Attestations
+
+        folder = self.settings.home / "attestations"
+        return Attestations(folder, self.mirrors, lambda: self.docker.program)
+
+    @cached_property
+    def artefacts(self) -> ArtefactStore:
+        from agentci_dagster.adapters.builders.stored_artefacts import StoredArtefacts
+
+        home = self.settings.home
+        return StoredArtefacts(
+            home / "bundles",
+            home / "cache" / "environments",
+            home / "attestations",
+            lambda: self.docker.program,
+        )
 
     @cached_property
     def docker(self) -> DockerBuilder:
         from agentci_dagster.adapters.builders.docker import DockerBuilder
 
-        return DockerBuilder(self.settings.home / "images", self.mirrors)
+        return DockerBuilder(
+            self.settings.home / "images", self.mirrors, wish=self.catalogue.image_wish
+        )
 
     @cached_property
     def schema_probe(self) -> SchemaProbe:
@@ -173,9 +204,11 @@ class Resources:
 
     @cached_property
     def runtime(self) -> Runtime:
+        from agentci_dagster.adapters.builders.attestations import VerifyingRuntime
         from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 
-        return ProcessRuntime(self.settings.home / "environments")
+        runtime = ProcessRuntime(self.settings.home / "environments")
+        return VerifyingRuntime(runtime, self.attestations.verify)
 
     @cached_property
     def router(self) -> HaproxyRouter:
@@ -230,6 +263,8 @@ class Resources:
             "test_bench": lambda: self.test_bench,
             "test_writer": lambda: self.test_writer,
             "builder": lambda: self.builder,
+            "artefacts": lambda: self.artefacts,
+            "keeping_policy": lambda: policy.keeping,
             "schema_probe": lambda: self.schema_probe,
             "rollouts": lambda: self.rollouts,
             "pictures": lambda: self.pictures,

@@ -27,6 +27,8 @@ from pydantic import (
 
 from agentci_dagster.domain.errors import ConfigurationError
 from agentci_dagster.domain.health import CanaryPolicy
+from agentci_dagster.domain.image import DockerUse, ImageWish
+from agentci_dagster.domain.image.keeping import KeepingPolicy
 from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.routing import RiskPolicy
 from agentci_dagster.domain.trends import TrendPolicy
@@ -95,6 +97,17 @@ class DeploySettings(_Section):
     """The router's port on loopback; 0 picks a free one and keeps it."""
 
 
+class ImageSettings(_Section):
+    """`[repository.image]`: what is built."""
+
+    docker: DockerUse = DockerUse.AUTO
+    """auto: an image where the repository has a Dockerfile and Docker works; never; always: a
+    Dockerfile is written where there is none, and a commit waits for Docker.
+    """
+    base: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._/:@-]*)?$")
+    """Base of a Dockerfile that is written; the official slim image when left out."""
+
+
 class RepositorySettings(_Section):
     """`[[repository]]`: one watched repository."""
 
@@ -105,6 +118,17 @@ class RepositorySettings(_Section):
     test: TestSettings = TestSettings()
     service: ServiceSettings | None = None
     deploy: DeploySettings = DeploySettings()
+    image: ImageSettings = ImageSettings()
+
+    @model_validator(mode="after")
+    def _process_has_a_bundle(self) -> RepositorySettings:
+        wants_image = self.image.docker is DockerUse.ALWAYS
+        if wants_image and self.service and self.deploy.target == "process":
+            raise ValueError(
+                'a service that runs as a process is run from a bundle: docker = "always" needs '
+                "another target"
+            )
+        return self
 
 
 class PolicySettings(_Section):
@@ -114,6 +138,7 @@ class PolicySettings(_Section):
     canary: CanaryPolicy = CanaryPolicy()
     learning: LearningPolicy = LearningPolicy()
     trends: TrendPolicy = TrendPolicy()
+    keeping: KeepingPolicy = KeepingPolicy()
 
 
 class LlmSettings(_Section):
@@ -229,6 +254,18 @@ class Catalogue:
     def tests(self, repository: str) -> TestSettings:
         """How the repository's own tests are run."""
         return self.settings.of(repository).test
+
+    def image(self, repository: str) -> ImageSettings:
+        """What is built for the repository."""
+        return self.settings.of(repository).image
+
+    def image_wish(self, repository: str) -> ImageWish:
+        """What a Dockerfile that we write for it should say."""
+        service = self.service(repository)
+        base = self.image(repository).base
+        if service is None:
+            return ImageWish(base)
+        return ImageWish(base, service.command, service.health_path)
 
     def service(self, repository: str) -> ServicePlan | None:
         """How its service is run; None for a library."""
@@ -354,8 +391,8 @@ def _line_of(text: str, key: str) -> int | None:
 def _known_keys() -> list[str]:
     sections = (
         Settings, RepositorySettings, TestSettings, ServiceSettings, DeploySettings,
-        PolicySettings, LlmSettings, LedgerSettings,
+        ImageSettings, PolicySettings, LlmSettings, LedgerSettings,
     )  # fmt: skip
-    policies = (RiskPolicy, CanaryPolicy, LearningPolicy, TrendPolicy)
+    policies = (RiskPolicy, CanaryPolicy, LearningPolicy, TrendPolicy, KeepingPolicy)
     keys = [name for section in sections for name in section.model_fields]
     return keys + [f.name for policy in policies for f in fields(policy)]

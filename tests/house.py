@@ -15,6 +15,7 @@ from agentci_dagster.adapters.json_values import ValueFiles
 from agentci_dagster.definitions import ASSETS, dagster_resources
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.health import CanaryPolicy
+from agentci_dagster.domain.image.keeping import KeepingPolicy
 from agentci_dagster.domain.learning import LearningPolicy
 from agentci_dagster.domain.routing import RiskPolicy
 from agentci_dagster.domain.trends import ControlChart, HeatMap, ReliabilityBin, TrendPolicy
@@ -28,7 +29,7 @@ from agentci_dagster.settings import Catalogue, parse_settings
 from tests.builders import NOON
 from tests.fakes.deploy import Behaviour, FakeClock, FakeMetricSource, FakeRouter, FakeRuntime
 from tests.fakes.git import FakeMirror, FakeMirrors
-from tests.fakes.image import FakeImageBuilder, FakeSchemaProbe
+from tests.fakes.image import FakeArtefactStore, FakeImageBuilder, FakeSchemaProbe
 from tests.fakes.learning import (
     FakeAdvisor,
     FakeHistories,
@@ -97,6 +98,7 @@ class House:
         self.journeys = Journeys(self.values, self.ledger, self.ledger)
         self.test_bench, self.test_writer = FakeTestBench(), FakeTestWriter()
         self.builder, self.schema_probe = FakeImageBuilder(), FakeSchemaProbe()
+        self.artefacts, self.keeping_policy = FakeArtefactStore(), KeepingPolicy()
         self.runtime, self.router = FakeRuntime(self.clock), FakeRouter()
         self.metrics = FakeMetricSource(self.clock, self.router, self.runtime)
         self.models = FakeModelStore(self.model)
@@ -143,7 +145,7 @@ class House:
         names = (
             "catalogue", "clock", "journeys", "mirrors", "models", "advisor", "test_bench", "test_writer",
             "builder", "schema_probe", "rollouts", "pictures", "notifier", "risk_policy", "canary_policy",
-            "promises", "histories",
+            "promises", "histories", "artefacts", "keeping_policy",
             "learning_policy", "trend_policy",
         )  # fmt: skip
         return {**ledger, **{name: self._of(name) for name in names}}

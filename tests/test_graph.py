@@ -152,6 +152,7 @@ def test_each_repository_has_a_sensor_and_all_sensors_run(definitions: dg.Defini
         "audit_fast_commits",
         "retrain",
         "retire_old_commits",
+        "collect_artefacts",
     }
     assert {s.default_status for s in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
 

@@ -96,6 +96,8 @@ class Environments:
             known = home
             if home is None or _is_due(home):
                 home = self._build(checkout, project, tools, home, following)
+        # Tells when it was last used, for whoever clears away.
+        os.utime(home)
         trouble = (home / "trouble").read_text() if (home / "trouble").exists() else ""
         return Environment(
             python=home / "venv" / "bin" / "python",

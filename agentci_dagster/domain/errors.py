@@ -54,3 +54,7 @@ class EnvironmentBusyError(InfrastructureError):
 
 class RouterError(InfrastructureError):
     """The router could not be started or did not obey."""
+
+
+class ArtefactChangedError(InfrastructureError):
+    """An artefact is not what was built; it must not be started."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey
 from agentci_dagster.domain.errors import UsageError
 from agentci_dagster.domain.image import Image, ImageKind, Layer, SchemaFinding
+from agentci_dagster.domain.image.keeping import StoredArtefact
 from tests.builders import commit
 
 
@@ -94,3 +96,21 @@ class FakeSchemaProbe:
     def findings(self, key: CommitKey, diff: CommitDiff) -> tuple[SchemaFinding, ...]:
         self.asked.append(diff)
         return self.by_sha.get(key.sha, ())
+
+
+@dataclass
+class FakeArtefactStore:
+    """Holds what it was given."""
+
+    stored: list[StoredArtefact] = field(default_factory=list)
+    asked_before: list[datetime] = field(default_factory=list)
+
+    def artefacts(self) -> tuple[StoredArtefact, ...]:
+        return tuple(self.stored)
+
+    def remove(self, artefact: StoredArtefact) -> None:
+        self.stored = [other for other in self.stored if other != artefact]
+
+    def remove_environments(self, before: datetime) -> int:
+        self.asked_before.append(before)
+        return 0

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from agentci_dagster.domain.image import ImageKind
+from agentci_dagster.domain.image.keeping import KeepingPolicy, StoredArtefact
+from agentci_dagster.domain.rollout import Release, Rollout, RolloutState
+from agentci_dagster.domain.routing import Route
 from agentci_dagster.partitions import COMMITS
-from agentci_dagster.sensors.retention import LIVE_KEYS, retire, retire_old_commits
+from agentci_dagster.sensors.retention import (
+    LIVE_KEYS,
+    collect_artefacts,
+    retire,
+    retire_old_commits,
+)
 from tests.builders import key, outcome
 from tests.house import House, house
 
@@ -68,3 +78,32 @@ def test_nothing_is_retired_below_the_limit(world: House) -> None:
     assert isinstance(said, dg.SkipReason)
     assert said.skip_message == "10 live commits, 0 retired."
     assert LIVE_KEYS >= 1_000
+
+
+def test_artefacts_that_the_journal_needs_stay(world: House) -> None:
+    long_ago = world.clock.now() - timedelta(days=90)
+    for n in range(1, 5):
+        digest = f"d{n}"
+        world.artefacts.stored.append(
+            StoredArtefact("shop", ImageKind.BUNDLE, f"b{n}", digest, long_ago + timedelta(hours=n))
+        )
+    live = Release("r1", key(1), "b1", "d1", "127.0.0.1", 1, "process")
+    world.ledger.open(
+        Rollout(
+            id="1", environment="production", key=key(1), route=Route.FAST,
+            state=RolloutState.OPENED, generation=1, steps=(), step_index=0, canary=live,
+            baseline=None, committed_at=long_ago, opened_at=long_ago, updated_at=long_ago,
+        )
+    )  # fmt: skip
+    world.keeping_policy = KeepingPolicy(newest=1)
+    context = dg.build_sensor_context(
+        instance=world.instance,
+        resources=world.resources("artefacts", "journeys", "clock", "keeping_policy"),
+    )
+
+    said = collect_artefacts(context)
+
+    assert isinstance(said, dg.SkipReason)
+    assert said.skip_message == "4 artefacts, 2 removed; 0 environments removed."
+    assert [a.digest for a in world.artefacts.stored] == ["d1", "d4"]
+    assert world.artefacts.asked_before == [world.clock.now() - world.keeping_policy.young]

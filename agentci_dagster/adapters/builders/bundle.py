@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -154,6 +155,8 @@ class BundleBuilder:
         environment_layer = self._environment_layer(draft)
         if final.is_dir():
             application = _application_of(final)
+            # Tells when it was last used, for whoever clears away.
+            os.utime(final)
         else:
             application = self._make(draft, final, environment_layer)
         return Image(

@@ -1,19 +1,19 @@
-"""Docker images from the repository's own Dockerfile, by BuildKit through the docker program.
+"""Docker images by BuildKit through the docker program.
 
-Reading BuildKit's output belongs to `buildkit_output.py`; whether Docker is used to `choice.py`.
+Reading BuildKit's output belongs to `buildkit_output.py`, the layers to `docker_layers.py`; whether
+Docker is used to `choice.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
 import time
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,57 +24,71 @@ from agentci_dagster.adapters.builders.buildkit_output import (
     is_machine_fault,
     parse_progress,
 )
-from agentci_dagster.adapters.command import Completed, clean_environment, run
+from agentci_dagster.adapters.builders.docker_layers import layers_of, write_beside
+from agentci_dagster.adapters.builders.docker_program import DockerProgram, find_docker
+from agentci_dagster.adapters.builders.streaming import run_telling
+from agentci_dagster.adapters.command import Completed, TimeLimitError
+from agentci_dagster.adapters.disk_use import measure
+from agentci_dagster.adapters.project_files import read_inside
 from agentci_dagster.domain.diff import Commit, CommitDiff, CommitKey
 from agentci_dagster.domain.errors import InfrastructureError
-from agentci_dagster.domain.image import Image, ImageKind, Layer, touched_layers
-from agentci_dagster.ports import Mirrors
+from agentci_dagster.domain.image import (
+    Image,
+    ImageKind,
+    ImageWish,
+    RecipeAnswer,
+    dockerfile_of,
+    read_for_recipe,
+    recipe_of,
+)
+from agentci_dagster.ports import Mirror, Mirrors
 
 DOCKERFILE = "Dockerfile"
-_ASK_TIMEOUT = timedelta(seconds=10)
+MAX_CONTEXT_BYTES = 1 << 30
+"""A tree of more is no source code; sending it would take minutes and the daemon's disk."""
+_MAX_FILES = 1_000_000
 _BUILD_TIMEOUT = timedelta(minutes=30)
-_FIRST_WITHOUT_BUILDKIT = 23
-"""From this version on the program builds only through the separate buildx."""
+_LAST = "last-image"
 _TAIL = 4000
-
-
-@dataclass(frozen=True, slots=True)
-class DockerProgram:
-    """A docker program that can build with BuildKit, or why there is none."""
-
-    path: str
-    trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Built:
-    """A layer as the daemon knows it."""
-
-    created_by: str
-    size_bytes: int
-    digest: str
+_LOG = logging.getLogger("agentci_dagster.builds")
 
 
 class DockerBuilder:
-    """Builds images tagged with the full sha.
+    """Builds images tagged with the full sha, from the repository's Dockerfile or one of ours.
 
     Args:
         folder: where the costs of layers are kept, and where trees are exported to for a build.
         mirrors: where trees come from.
         candidates: docker programs to try in this order; those on PATH when left out.
+        wish: what a repository's settings ask of a Dockerfile that we write.
+        tell: hears the lines of a build while it runs.
+        max_context_bytes: most that is sent to the daemon.
+        timeout: a build that runs longer is ended.
     """
 
     def __init__(
-        self, folder: Path, mirrors: Mirrors, candidates: Sequence[str] | None = None
+        self,
+        folder: Path,
+        mirrors: Mirrors,
+        candidates: Sequence[str] | None = None,
+        *,
+        wish: Callable[[str], ImageWish] = lambda _: ImageWish(),
+        tell: Callable[[str], None] = _LOG.info,
+        max_context_bytes: int = MAX_CONTEXT_BYTES,
+        timeout: timedelta = _BUILD_TIMEOUT,
     ) -> None:
         self._folder = folder
         self._mirrors = mirrors
         self._candidates = candidates
+        self._wish = wish
+        self._tell = tell
+        self._max_context_bytes = max_context_bytes
+        self._timeout = timeout
 
     @cached_property
     def program(self) -> DockerProgram:
         """The first candidate whose daemon answers and that can build with BuildKit."""
-        return find_docker(_on_path() if self._candidates is None else self._candidates)
+        return find_docker(self._candidates)
 
     def has_dockerfile(self, key: CommitKey) -> bool:
         return DOCKERFILE in self._mirrors.of(key.repository).files(key.sha)
@@ -85,136 +99,130 @@ class DockerBuilder:
                 f"No image can be built for {key}: {self.program.trouble}",
                 "start Docker, or leave it to the bundle",
             )
+        try:
+            return self._build(key, diff)
+        except OSError as error:
+            raise InfrastructureError(
+                f"The build of {key} could not be written: {error}.",
+                "look for free disk space, then run the image asset again",
+            ) from error
+
+    def _build(self, key: CommitKey, diff: CommitDiff) -> Image:
         began = time.monotonic()
         mirror = self._mirrors.of(key.repository)
         tag = image_tag(key)
+        home = self._folder / key.repository
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="context-") as scratch:
-            context = Path(scratch) / "context"
+            place = Path(scratch)
+            context = place / "context"
             context.mkdir()
             mirror.export(key.sha, context)
-            done = self._run_build(context, Path(scratch) / "id", tag, mirror.commit(key.sha))
+            commit = mirror.commit(key.sha)
+            _date(context, commit)
+            fault = self._too_large(context)
+            text = "" if fault else self._dockerfile(key, mirror, context)
+            if isinstance(text, RecipeAnswer):
+                fault = f"there is no {DOCKERFILE}, and none can be written: {text.why_none}"
+            if fault or isinstance(text, RecipeAnswer):
+                return failed_image(fault, "", time.monotonic() - began)
+            (place / DOCKERFILE).write_text(text, encoding="utf-8")
+            try:
+                done = self._run_build(place, tag, commit, home)
+            except TimeLimitError as error:
+                if find_docker([self.program.path]).trouble:
+                    raise
+                return failed_image(f"the build was ended: {error.message}", "", 0.0)
             output = (done.stderr + b"\n" + done.stdout).decode("utf-8", "replace")
-            identity = Path(scratch) / "id"
+            identity = place / "id"
             digest = identity.read_text().strip() if identity.exists() else ""
         steps = parse_progress(output)
         if done.returncode or not digest:
             return _failed(key, output, steps, time.monotonic() - began)
+        home.mkdir(parents=True, exist_ok=True)
+        write_beside(home / _LAST, tag)
         return Image(
             kind=ImageKind.DOCKER,
             reference=tag,
             digest=digest,
-            layers=self._layers(key, diff, steps, digest),
+            layers=layers_of(self.program, home, diff, steps, digest),
             seconds=time.monotonic() - began,
             note="",
             log_tail=output[-_TAIL:],
         )
 
-    def _run_build(self, context: Path, identity: Path, tag: str, commit: Commit) -> Completed:
+    def _too_large(self, context: Path) -> str:
+        n_bytes = measure([context], _MAX_FILES).n_bytes
+        if n_bytes <= self._max_context_bytes:
+            return ""
+        return (
+            f"the tree has {n_bytes / 1e6:,.0f} MB; at most "
+            f"{self._max_context_bytes / 1e6:,.0f} MB are sent to the builder"
+        )
+
+    def _dockerfile(self, key: CommitKey, mirror: Mirror, context: Path) -> str | RecipeAnswer:
+        """The text to build from: the repository's where it has one, which no link leads out of."""
+        files = mirror.files(key.sha)
+        if DOCKERFILE in files:
+            return read_inside(context, DOCKERFILE) or ""
+        texts = {path: read_inside(context, path) or "" for path in read_for_recipe(files)}
+        answer = recipe_of(files, texts, self._wish(key.repository))
+        if answer.recipe is None:
+            return answer
+        return dockerfile_of(replace(answer.recipe, base=self._pinned(answer.recipe.base)))
+
+    def _pinned(self, base: str) -> str:
+        """The base by its digest where this machine has it from a registry."""
+        told = self.program.ask("image", "inspect", "--format", "{{json .RepoDigests}}", base)
+        try:
+            found = json.loads(told or "[]") or []
+        except ValueError:
+            found = []
+        return base if "@" in base or not found else str(found[0])
+
+    def _run_build(self, place: Path, tag: str, commit: Commit, home: Path) -> Completed:
+        at = commit.committed_at
         labels = {
             "org.opencontainers.image.revision": commit.key.sha,
             "org.opencontainers.image.source": commit.key.repository,
-            "org.opencontainers.image.created": commit.committed_at.isoformat(),
+            "org.opencontainers.image.created": at.isoformat(),
         }
         argv = [self.program.path, "build", "--progress=plain", "--tag", tag]
+        argv += ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]
+        argv += ["--build-arg", f"SOURCE_DATE_EPOCH={_epoch(commit)}"]
         for name, value in labels.items():
             argv += ["--label", f"{name}={value}"]
-        argv += ["--iidfile", str(identity), "--file", str(context / DOCKERFILE), str(context)]
-        return run(argv, env={"DOCKER_BUILDKIT": "1"}, timeout=_BUILD_TIMEOUT)
+        for last in self._last(home):
+            argv += ["--cache-from", last]
+        argv += ["--iidfile", str(place / "id"), "--file", str(place / DOCKERFILE)]
+        argv.append(str(place / "context"))
+        env = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        return run_telling(argv, self._tell, env=env, timeout=self._timeout)
 
-    def _layers(
-        self, key: CommitKey, diff: CommitDiff, steps: tuple[BuildStep, ...], digest: str
-    ) -> tuple[Layer, ...]:
-        built = self._history(digest)
-        touched = [
-            f"{touch.kind} {touch.why}" for touch in touched_layers(diff) if touch.is_touched
-        ]
-        layers = []
-        for step in steps:
-            name = f"{step.stage} {step.instruction}".strip()
-            place = self._folder / key.repository / f"{_sha256(name)}.json"
-            last_cost_s = _read_cost(place) if step.is_cached else step.seconds
-            if not step.is_cached:
-                _write_cost(place, step.seconds)
-            known = next((b for b in built if _is_made_by(b, step)), None)
-            layers.append(
-                Layer(
-                    name=name[:200],
-                    digest=known.digest if known else "",
-                    is_reused=step.is_cached,
-                    why="BuildKit had it" if step.is_cached else "; ".join(touched)[:300],
-                    seconds=0.0 if step.is_cached else step.seconds,
-                    size_bytes=known.size_bytes if known else 0,
-                    last_cost_s=last_cost_s,
-                )
-            )
-        return tuple(layers)
-
-    def _history(self, digest: str) -> list[_Built]:
-        """The image's own layers, newest first, as far as the daemon tells."""
-        rows = self._ask("history", "--no-trunc", "--human=false", "--format", "{{json .}}", digest)
-        layers = self._ask("image", "inspect", "--format", "{{json .RootFS.Layers}}", digest)
+    def _last(self, home: Path) -> list[str]:
+        """The repository's last image, if the daemon still has it; else the network were asked."""
         try:
-            history = [json.loads(row) for row in rows.splitlines()]
-            digests = list(reversed(json.loads(layers)))
-            sized = [row for row in history if int(row["Size"]) > 0]
-            # Only when both lists have the same length is it clear which belongs to which.
-            paired = digests if len(digests) == len(sized) else [""] * len(sized)
-            return [
-                _Built(row["CreatedBy"], int(row["Size"]), found)
-                for row, found in zip(sized, paired, strict=True)
-            ]
-        except (ValueError, KeyError, TypeError):
+            tag = (home / _LAST).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
             return []
+        return [tag] if tag and self.program.ask("image", "inspect", "-f", "{{.Id}}", tag) else []
 
-    def _ask(self, *arguments: str) -> str:
-        done = run([self.program.path, *arguments], timeout=_ASK_TIMEOUT)
-        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+
+def _epoch(commit: Commit) -> int:
+    return max(0, int(commit.committed_at.timestamp()))
+
+
+def _date(context: Path, commit: Commit) -> None:
+    """Give all files the commit's time, so that another day gives the same layers."""
+    at = _epoch(commit)
+    for folder, _, names in os.walk(context, topdown=False):
+        for name in (*names, ""):
+            os.utime(Path(folder, name), (at, at), follow_symlinks=False)
 
 
 def image_tag(key: CommitKey) -> str:
     """`agentci/<repository>:<full sha>`, with the repository's name as Docker allows names."""
     return f"agentci/{re.sub('[^a-z0-9]+', '-', key.repository).strip('-')}:{key.sha}"
-
-
-def find_docker(candidates: Sequence[str]) -> DockerProgram:
-    """The first of the programs that can build with BuildKit; asks each for its daemon."""
-    troubles = []
-    for path in candidates:
-        trouble = _trouble_of(path)
-        if not trouble:
-            return DockerProgram(path)
-        troubles.append(f"{path}: {trouble}")
-    return DockerProgram("", "; ".join(troubles) or "there is no docker program on PATH")
-
-
-def _trouble_of(path: str) -> str:
-    try:
-        versions = run(
-            [path, "version", "--format", "{{.Server.Version}} {{.Client.Version}}"],
-            timeout=_ASK_TIMEOUT,
-        )
-        server, _, client = versions.stdout.decode("utf-8", "replace").strip().partition(" ")
-        if versions.returncode or not server:
-            said = versions.stderr.decode("utf-8", "replace").strip().splitlines()
-            return said[-1][:200] if said else "no daemon answers"
-        major = re.match(r"\d+", client)
-        if major and int(major[0]) < _FIRST_WITHOUT_BUILDKIT:
-            return ""
-        buildx = run([path, "buildx", "version"], timeout=_ASK_TIMEOUT)
-        return "buildx is missing" if buildx.returncode else ""
-    except InfrastructureError as error:
-        return error.message
-
-
-def _on_path() -> list[str]:
-    """Every docker program on PATH, each once."""
-    found: dict[str, str] = {}
-    for folder in clean_environment().get("PATH", "").split(os.pathsep):
-        path = Path(folder or ".") / "docker"
-        if path.is_absolute() and os.access(path, os.X_OK):
-            found.setdefault(str(path.resolve()), str(path))
-    return list(found.values())
 
 
 def _failed(key: CommitKey, output: str, steps: tuple[BuildStep, ...], seconds: float) -> Image:
@@ -228,6 +236,11 @@ def _failed(key: CommitKey, output: str, steps: tuple[BuildStep, ...], seconds: 
     step = failed_step(steps)
     where = f"step {step.number}/{step.of} `{step.instruction[:200]}` failed: " if step else ""
     tail = "\n".join(step.output[-50:]) if step and step.output else output
+    return failed_image(f"{where}{(step.error if step else last)[:500]}", tail, seconds)
+
+
+def failed_image(failure: str, log: str, seconds: float) -> Image:
+    """The image of a commit that cannot be built, by its own fault."""
     return Image(
         kind=ImageKind.DOCKER,
         reference="",
@@ -235,29 +248,6 @@ def _failed(key: CommitKey, output: str, steps: tuple[BuildStep, ...], seconds: 
         layers=(),
         seconds=seconds,
         note="",
-        failure=f"{where}{(step.error if step else last)[:500]}",
-        log_tail=tail[-_TAIL:],
+        failure=failure,
+        log_tail=log[-_TAIL:],
     )
-
-
-def _is_made_by(built: _Built, step: BuildStep) -> bool:
-    made = built.created_by.removesuffix("# buildkit").replace("/bin/sh -c ", "").strip()
-    return made == step.instruction
-
-
-def _read_cost(place: Path) -> float:
-    try:
-        return float(json.loads(place.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return 0.0
-
-
-def _write_cost(place: Path, seconds: float) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
-    beside.write_text(json.dumps(seconds), encoding="utf-8")
-    beside.replace(place)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

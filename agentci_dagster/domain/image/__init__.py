@@ -19,6 +19,16 @@ from agentci_dagster.domain.image.dockerfile_advice import (
     propose,
 )
 from agentci_dagster.domain.image.gain import Gain, gain_of
+from agentci_dagster.domain.image.generated_dockerfile import dockerfile_of
+from agentci_dagster.domain.image.recipe import (
+    DockerUse,
+    ImageWish,
+    Recipe,
+    RecipeAnswer,
+    Toolchain,
+    read_for_recipe,
+    recipe_of,
+)
 from agentci_dagster.domain.image.review import DockerfileReview, review_dockerfile
 from agentci_dagster.domain.image.values import (
     Image,
@@ -35,23 +45,31 @@ from agentci_dagster.domain.image.values import (
 __all__ = [
     "Advice",
     "AdviceCode",
+    "DockerUse",
     "Dockerfile",
     "DockerfileReview",
     "Gain",
     "Image",
     "ImageKind",
+    "ImageWish",
     "Instruction",
     "Layer",
     "LayerKind",
     "LayerTouch",
     "Proposal",
+    "Recipe",
+    "RecipeAnswer",
     "SchemaFinding",
     "Stage",
+    "Toolchain",
     "advise",
+    "dockerfile_of",
     "gain_of",
     "nothing_to_build",
     "parse_dockerfile",
     "propose",
+    "read_for_recipe",
+    "recipe_of",
     "review_dockerfile",
     "summary",
     "touched_layers",

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from agentci_dagster.adapters.builders.choice import ImageBuilders
-from agentci_dagster.adapters.builders.docker import DockerProgram
+from agentci_dagster.adapters.builders.docker_program import DockerProgram
 from agentci_dagster.domain.errors import InfrastructureError
-from agentci_dagster.domain.image import Image, ImageKind
+from agentci_dagster.domain.image import DockerUse, Image, ImageKind
 from tests.builders import diff, key
 from tests.fakes.image import FakeImageBuilder
 
@@ -24,8 +24,8 @@ class FakeDocker:
         return Image(ImageKind.DOCKER, "agentci/shop:1", "sha256:1", (), 1.0, "two steps")
 
 
-def build(docker, *, needs_bundle=False):
-    builders = ImageBuilders(FakeImageBuilder(), docker, lambda _: needs_bundle)
+def build(docker, *, needs_bundle=False, use=DockerUse.AUTO):
+    builders = ImageBuilders(FakeImageBuilder(), docker, lambda _: needs_bundle, lambda _: use)
     return builders.build(key(), diff())
 
 
@@ -61,6 +61,24 @@ def test_a_registry_out_of_reach_leaves_it_to_the_bundle():
     image = build(Offline())
 
     assert (image.kind, image.note) == (ImageKind.BUNDLE, "bundle, because no such host")
+
+
+def test_docker_that_is_always_wanted_needs_no_dockerfile_and_is_waited_for():
+    class Offline(FakeDocker):
+        def build(self, key, diff):
+            raise InfrastructureError("no such host", "look at the network")
+
+    image = build(FakeDocker(is_there=False), use=DockerUse.ALWAYS)
+
+    assert image.note.startswith("Docker image by /usr/bin/docker from a generated Dockerfile")
+    with pytest.raises(InfrastructureError, match="no such host"):
+        build(Offline(), use=DockerUse.ALWAYS)
+
+
+def test_docker_that_is_never_wanted_is_not_used():
+    assert build(FakeDocker(), use=DockerUse.NEVER).note == (
+        "bundle, because the settings want no Docker"
+    )
 
 
 def test_docker_is_not_even_asked_when_a_bundle_is_needed():

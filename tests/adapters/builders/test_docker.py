@@ -6,11 +6,13 @@ import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from agentci_dagster.adapters.builders.docker import DockerBuilder, find_docker, image_tag
+from agentci_dagster.adapters.builders.docker import DockerBuilder, image_tag
+from agentci_dagster.adapters.builders.docker_program import find_docker
 from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileKind
 from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.image import ImageKind
@@ -68,9 +70,9 @@ def test_tags_carry_the_full_sha(repository, tag):
     assert image_tag(CommitKey(repository, sha(1))) == f"{tag}:{sha(1)}"
 
 
-def builder_over(files, folder, candidates=None):
+def builder_over(files, folder, candidates=None, **more):
     mirror = TreeMirror({sha(n): tree for n, tree in files.items()})
-    return mirror, DockerBuilder(folder, TreeMirrors(mirror), candidates)
+    return mirror, DockerBuilder(folder, TreeMirrors(mirror), candidates, **more)
 
 
 def build(mirror, builder, n, *changed):
@@ -104,6 +106,85 @@ def test_a_dockerfile_counts_at_the_root_only(tmp_path):
 
     assert builder.has_dockerfile(key(1))
     assert not builder.has_dockerfile(key(2))
+
+
+def test_without_a_dockerfile_and_a_lock_it_is_the_commit_s_fault(tmp_path):
+    able = program(tmp_path, "docker", OLD)
+    mirror, builder = builder_over({1: {"a.py": ""}}, tmp_path / "d", [able])
+
+    assert "none can be written: it has no uv.lock" in build(mirror, builder, 1).failure
+
+
+def test_a_tree_too_large_for_the_daemon_is_not_sent(tmp_path):
+    able = program(tmp_path, "docker", OLD)
+    tree = {"Dockerfile": "FROM scratch", "big": "x" * 3_000_000}
+    mirror, builder = builder_over({1: tree}, tmp_path / "d", [able], max_context_bytes=2_000_000)
+
+    assert build(mirror, builder, 1).failure == (
+        "the tree has 3 MB; at most 2 MB are sent to the builder"
+    )
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+HANGS = 'case "$1" in version) test -e {0} && exit 1; echo "20.10.1 20.10.1";; build) {1} sleep 60;; esac'
+
+
+def test_a_build_that_does_not_end_is_the_commit_s_fault(tmp_path):
+    slow = program(tmp_path, "docker", HANGS.format(tmp_path / "dead", ""))
+    mirror, builder = builder_over(
+        {1: {"Dockerfile": "FROM scratch"}}, tmp_path / "d", [slow], timeout=timedelta(seconds=0.3)
+    )
+
+    assert "did not end within 0.3 s" in build(mirror, builder, 1).failure
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_a_daemon_that_hangs_in_the_middle_is_ours(tmp_path):
+    dead = tmp_path / "dead"
+    hanging = program(tmp_path, "docker", HANGS.format(dead, f"touch {dead};"))
+    mirror, builder = builder_over(
+        {1: {"Dockerfile": "FROM scratch"}},
+        tmp_path / "d",
+        [hanging],
+        timeout=timedelta(seconds=0.5),
+    )
+
+    with pytest.raises(InfrastructureError, match="did not end within"):
+        build(mirror, builder, 1)
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_a_full_disk_is_ours(tmp_path):
+    class Full(TreeMirror):
+        def export(self, sha, folder):
+            super().export(sha, folder)
+            raise OSError(28, "No space left on device")
+
+    able = program(tmp_path, "docker", OLD)
+    mirror = Full({sha(1): {"Dockerfile": "FROM scratch"}})
+    builder = DockerBuilder(tmp_path / "d", TreeMirrors(mirror), [able])
+
+    with pytest.raises(InfrastructureError, match=r"No space left.*free disk space"):
+        build(mirror, builder, 1)
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_a_dockerfile_that_leads_out_of_the_tree_is_not_read(tmp_path):
+    class Linked(TreeMirror):
+        def export(self, sha, folder):
+            (folder / "Dockerfile").symlink_to("/etc/passwd")
+
+    able = program(
+        tmp_path,
+        "docker",
+        'case "$1" in version) echo "20.10.1 20.10.1";; build) '
+        'while [ "$1" != --file ]; do shift; done; cat "$2" >&2; exit 1;; esac',
+    )
+    mirror = Linked({sha(1): {"Dockerfile": "/etc/passwd"}})
+
+    image = build(mirror, DockerBuilder(tmp_path / "d", TreeMirrors(mirror), [able]), 1)
+
+    assert "root:" not in image.log_tail + image.failure
 
 
 def docker(*arguments: str, data: bytes | None = None) -> str:
@@ -205,3 +286,11 @@ class TestRealBuilds:
         image = build(mirror, builder, 5, changed)
 
         assert "unknown instruction" in image.failure
+
+    def test_the_build_is_told_while_it_runs(self, base, tmp_path):
+        told = []
+        mirror, builder = builder_over({5: SERVICE}, tmp_path, tell=told.append)
+
+        build(mirror, builder, 5)
+
+        assert any("COPY app /app" in line for line in told)
