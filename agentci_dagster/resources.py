@@ -160,10 +160,11 @@ class Resources:
             is_service,
             self.sandbox,
         )
+        images = {r.name for r in self.settings.repository if r.deploy.target == "docker"}
         builders = ImageBuilders(
             bundle,
             self.docker,
-            needs_bundle=is_service,
+            needs_bundle=lambda r: is_service(r) and r not in images,
             use=lambda repository: self.catalogue.image(repository).docker,
         )
         return AttestingBuilder(builders, self.attestations)
@@ -207,8 +208,18 @@ class Resources:
         from agentci_dagster.adapters.builders.attestations import VerifyingRuntime
         from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 
-        runtime = ProcessRuntime(self.settings.home / "environments")
-        return VerifyingRuntime(runtime, self.attestations.verify)
+        folder = self.settings.home / "environments"
+        targets = {
+            r.deploy.environment: r.deploy.target for r in self.settings.repository if r.service
+        }
+        process = ProcessRuntime(folder)
+        if "docker" not in targets.values():
+            return VerifyingRuntime(process, self.attestations.verify)
+        from agentci_dagster.adapters.runtimes.choice import Runtimes
+        from agentci_dagster.adapters.runtimes.docker import DockerRuntime
+
+        both = Runtimes({"process": process, "docker": DockerRuntime(folder)}, targets)
+        return VerifyingRuntime(both, self.attestations.verify)
 
     @cached_property
     def router(self) -> HaproxyRouter:

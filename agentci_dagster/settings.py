@@ -91,7 +91,10 @@ class ServiceSettings(_Section):
 class DeploySettings(_Section):
     """`[repository.deploy]`: where the service goes."""
 
-    target: Literal["process"] = "process"
+    target: Literal["process", "docker"] = "process"
+    """`process` runs a bundle on this machine, `docker` the image of the repository's
+    Dockerfile.
+    """
     environment: EnvironmentName = "production"
     port: int = Field(0, ge=0, le=65535)
     """The router's port on loopback; 0 picks a free one and keeps it."""

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -135,13 +136,14 @@ def product(before: Answers, seen: Answers, look_s: float, share: float) -> floa
     """
     past = events(before, BEGAN - timedelta(seconds=POLICY.lookback_s))
     evidence = start_evidence("canary", "baseline", BEGAN, past, POLICY)
-    batch = events(seen, BEGAN)
     looks = np.floor(seen.at / look_s).astype(int)
-    bounds = [0, *(np.flatnonzero(np.diff(looks)) + 1).tolist(), len(batch)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    bounds = [0, *(np.flatnonzero(np.diff(looks)) + 1).tolist(), len(looks)]
+    for first, last in pairwise(bounds):
         if first == last:
             continue
-        evidence = observe(evidence, batch[first:last], POLICY)
+        at = slice(first, last)
+        batch = Answers(seen.at[at], seen.is_canary[at], seen.is_bad[at], seen.ms[at])
+        evidence = observe(evidence, events(batch, BEGAN), POLICY)
         if judge(evidence, POLICY, Vitals(), share).verdict is Verdict.FAIL:
             return float((looks[first] + 1) * look_s)
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentci_dagster.domain.image import Image, ImageKind
 
-_SERVICE = """
+SERVICE = """
 import http.server, os, sys, threading, time
 
 BEHAVIOUR = {behaviour!r}
@@ -53,6 +53,6 @@ def bundle(folder: Path, behaviour: str = "good", migrations: str = "") -> Image
     (folder / "env" / "bin").mkdir(parents=True)
     (folder / "env" / "bin" / "python").symlink_to(sys.executable)
     (folder / "bundle.json").write_text('{"import_roots": [""]}')
-    (folder / "app" / "serve.py").write_text(_SERVICE.replace("{behaviour!r}", repr(behaviour)))
+    (folder / "app" / "serve.py").write_text(SERVICE.replace("{behaviour!r}", repr(behaviour)))
     (folder / "app" / "migrate.py").write_text(migrations or "print('applied 0001_first')\n")
     return Image(ImageKind.BUNDLE, str(folder), f"sha256:{folder.name}", (), 0.0, "")

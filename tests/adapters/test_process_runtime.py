@@ -1,4 +1,4 @@
-"""Runtime: one contract for the fake and for real processes, and what only real processes can show."""
+"""Runtime: one contract for the fake, processes and containers, and what only real processes can show."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 
 from agentci_dagster.adapters.processes import find, free_port, identity_of, is_running, locked
+from agentci_dagster.adapters.runtimes.docker import DockerRuntime
 from agentci_dagster.adapters.runtimes.process import ProcessRuntime
 from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.image import Image, ImageKind
 from agentci_dagster.domain.rollout import Release
 from agentci_dagster.ports import Runtime, ServicePlan
+from tests import docker_serving
 from tests.builders import key
+from tests.conftest import docker_answers
 from tests.fakes.deploy import Behaviour, FakeClock, FakeRuntime
 from tests.serving import COMMAND, bundle
 from tests.waiting import eventually
@@ -50,9 +53,10 @@ class Bench:
     good: Image
     crashing: Image
     bad_migration: Image
+    plan: ServicePlan
 
 
-@pytest.fixture(params=["fake", "process"])
+@pytest.fixture(params=["fake", "process", pytest.param("docker", marks=pytest.mark.docker)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if request.param == "fake":
         fake = FakeRuntime(FakeClock())
@@ -60,15 +64,30 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         fake.behaviours[key(1).sha] = Behaviour(migrations=("0001_first",))
         fake.behaviours[key(2).sha] = Behaviour(dies_at_start=True)
         fake.behaviours[key(3).sha] = Behaviour(migration_failure="no such column")
-        yield Bench(fake, *images)
+        yield Bench(fake, *images, service())
+        return
+    failing = "print('applied 0001_first')\nraise SystemExit('no such column')"
+    if request.param == "docker":
+        if not docker_answers():
+            pytest.skip("no Docker daemon answers")
+        containers = DockerRuntime(tmp_path / "environments")
+        plan = service(command=docker_serving.COMMAND, migrate_command=("{python}", "/migrate.py"))
+        made = [
+            docker_serving.image(),
+            docker_serving.image("crash"),
+            docker_serving.image(migrations=failing),
+        ]
+        yield Bench(containers, *made, plan)
+        stop_all(containers)
+        docker_serving.remove(*made)
         return
     runtime = ProcessRuntime(tmp_path / "environments")
-    failing = "print('applied 0001_first')\nraise SystemExit('no such column')"
     yield Bench(
         runtime,
         bundle(tmp_path / "good"),
         bundle(tmp_path / "crash", "crash"),
         bundle(tmp_path / "failing", migrations=failing),
+        service(),
     )
     stop_all(runtime)
 
@@ -87,7 +106,7 @@ def answers(runtime: Runtime, release: Release) -> bool:
 
 
 def test_started_release_lives_answers_and_is_found(bench: Bench) -> None:
-    release = bench.runtime.start(service(), bench.good, "aaaaaaa-1", key(1))
+    release = bench.runtime.start(bench.plan, bench.good, "aaaaaaa-1", key(1))
 
     eventually(lambda: answers(bench.runtime, release))
     assert bench.runtime.is_alive(release)
@@ -97,7 +116,7 @@ def test_started_release_lives_answers_and_is_found(bench: Bench) -> None:
 
 
 def test_stopped_release_is_gone_and_stopping_twice_is_fine(bench: Bench) -> None:
-    release = bench.runtime.start(service(), bench.good, "aaaaaaa-1", key(1))
+    release = bench.runtime.start(bench.plan, bench.good, "aaaaaaa-1", key(1))
 
     bench.runtime.stop(release, GRACE)
     bench.runtime.stop(release, GRACE)
@@ -108,8 +127,8 @@ def test_stopped_release_is_gone_and_stopping_twice_is_fine(bench: Bench) -> Non
 
 
 def test_two_releases_run_beside_each_other(bench: Bench) -> None:
-    one = bench.runtime.start(service(), bench.good, "aaaaaaa-1", key(1))
-    two = bench.runtime.start(service(), bench.good, "bbbbbbb-2", key(1))
+    one = bench.runtime.start(bench.plan, bench.good, "aaaaaaa-1", key(1))
+    two = bench.runtime.start(bench.plan, bench.good, "bbbbbbb-2", key(1))
 
     bench.runtime.stop(one, GRACE)
 
@@ -118,7 +137,7 @@ def test_two_releases_run_beside_each_other(bench: Bench) -> None:
 
 
 def test_release_that_crashes_is_dead_and_has_a_log(bench: Bench) -> None:
-    release = bench.runtime.start(service(), bench.crashing, "ccccccc-1", key(2))
+    release = bench.runtime.start(bench.plan, bench.crashing, "ccccccc-1", key(2))
 
     eventually(lambda: not bench.runtime.is_alive(release))
     assert bench.runtime.log_tail(release)
@@ -126,8 +145,8 @@ def test_release_that_crashes_is_dead_and_has_a_log(bench: Bench) -> None:
 
 
 def test_migrations_are_named_and_failures_explained(bench: Bench) -> None:
-    good = bench.runtime.migrate(service(), bench.good, timedelta(seconds=20))
-    bad = bench.runtime.migrate(service(), bench.bad_migration, timedelta(seconds=20))
+    good = bench.runtime.migrate(bench.plan, bench.good, timedelta(seconds=20))
+    bad = bench.runtime.migrate(bench.plan, bench.bad_migration, timedelta(seconds=20))
 
     assert (good.applied, good.failure) == (("0001_first",), "")
     assert "no such column" in bad.failure

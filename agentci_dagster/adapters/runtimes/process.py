@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import re
 import resource
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from agentci_dagster.adapters.processes import (
@@ -35,6 +32,7 @@ from agentci_dagster.adapters.processes import (
     wait_for,
     write_beside,
 )
+from agentci_dagster.adapters.runtimes.asking import asked
 from agentci_dagster.domain.diff import CommitKey
 from agentci_dagster.domain.errors import InfrastructureError
 from agentci_dagster.domain.health import RequestEvent
@@ -151,27 +149,7 @@ class ProcessRuntime:
         return ""
 
     def ask(self, release: Release, path: str, timeout: timedelta) -> RequestEvent:
-        began = time.monotonic()
-        seconds = timeout.total_seconds()
-        connection = http.client.HTTPConnection(release.host, release.port, timeout=seconds)
-        status = 0
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            connection.connect()
-            # The socket's own limit begins anew with every byte: who drips would hold us for ever.
-            cut = threading.Timer(seconds, _cut, (connection.sock,))
-            cut.daemon = True
-            cut.start()
-            try:
-                connection.request("GET", path, headers={"User-Agent": "agentci-probe"})
-                response = connection.getresponse()
-                response.read(65_536)
-                status = response.status
-            finally:
-                cut.cancel()
-        connection.close()
-        taken_s = time.monotonic() - began
-        answered = status if taken_s <= seconds else 0
-        return RequestEvent(datetime.now(UTC), release.name, answered, taken_s * 1000)
+        return asked(release, path, timeout)
 
     def releases(self, environment: str) -> tuple[Release, ...]:
         known = {r.name: r for r in self._remembered(environment)}
@@ -279,11 +257,6 @@ def _release(facts: ProcessFacts) -> Release | None:
         process_id=facts.identity.process_id,
         started_ticks=facts.identity.started_ticks,
     )
-
-
-def _cut(connected: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _identity(release: Release) -> ProcessIdentity | None:
