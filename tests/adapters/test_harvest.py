@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentci_dagster.adapters.test_writers._harvest import harvest
+from agentci_dagster.adapters.test_writers.probe.harvest import harvest
 
 
 def texts(source: str) -> list[str]:

@@ -2,7 +2,7 @@
 what holds.
 
 Which functions and how a test reads belong to `domain/generated_tests`; the calling itself to
-`_probe.py`, which runs inside.
+`probe/`, which runs inside.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from agentci_dagster.adapters.project_files import read_inside
 from agentci_dagster.adapters.pytest_runner import PytestBench, Session, read_report
 from agentci_dagster.adapters.sandbox import Limits, SandboxResult
-from agentci_dagster.adapters.test_writers import _harvest, _probe
+from agentci_dagster.adapters.test_writers import probe
 from agentci_dagster.domain.diff import CommitDiff, CommitKey, FileKind
 from agentci_dagster.domain.errors import GitError
 from agentci_dagster.domain.generated_tests import (
@@ -44,6 +44,12 @@ from agentci_dagster.domain.selection import Isolation, is_test_file
 from agentci_dagster.ports import Checkout, Mirrors
 
 _WRITER = "offline"
+_PACKAGE = "agentci_probe"
+# A name that no commit has, and not the commit's folder in front of the import path.
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, sys.argv[1]); from {_PACKAGE}.__main__ import main; "
+    "main(sys.argv[2])"
+)
 _N_RUNS = 5
 """A test that gives chance one in three to fail passes five times in 13 % of the cases."""
 _N_CONFIRMED = 2
@@ -146,8 +152,8 @@ class OfflineTestWriter:
         out.mkdir()
         total_s = budget.total_seconds()
         try:
-            shutil.copyfile(str(_probe.__file__), inside / "probe.py")
-            shutil.copyfile(str(_harvest.__file__), inside / "agentci_harvest.py")
+            ours = Path(str(probe.__file__)).parent
+            shutil.copytree(ours, inside / _PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
             spec = {
                 "folder": str(checkout.folder),
                 "out": str(out / "answers.jsonl"),
@@ -161,7 +167,7 @@ class OfflineTestWriter:
             (inside / "spec.json").write_text(json.dumps(spec))
             result = self._bench.run_inside(
                 checkout,
-                [str(inside / "probe.py"), str(inside / "spec.json")],
+                ["-c", _PROGRAM, str(inside), str(inside / "spec.json")],
                 writable=[out],
                 read_only=[inside],
                 variables={"PYTHONDONTWRITEBYTECODE": "1"},
