@@ -149,6 +149,7 @@ class Resources:
         from agentci_dagster.adapters.builders.attestations import AttestingBuilder
         from agentci_dagster.adapters.builders.bundle import BundleBuilder
         from agentci_dagster.adapters.builders.choice import ImageBuilders
+        from agentci_dagster.domain.image import DockerUse
 
         def is_service(repository: str) -> bool:
             return self.catalogue.service(repository) is not None
@@ -165,7 +166,7 @@ class Resources:
             bundle,
             self.docker,
             needs_bundle=lambda r: is_service(r) and r not in images,
-            use=lambda repository: self.catalogue.image(repository).docker,
+            use=lambda r: DockerUse.ALWAYS if r in images else self.catalogue.image(r).docker,
         )
         return AttestingBuilder(builders, self.attestations)
 

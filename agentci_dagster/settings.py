@@ -124,7 +124,12 @@ class RepositorySettings(_Section):
     image: ImageSettings = ImageSettings()
 
     @model_validator(mode="after")
-    def _process_has_a_bundle(self) -> RepositorySettings:
+    def _artefact_fits_the_target(self) -> RepositorySettings:
+        if self.image.docker is DockerUse.NEVER and self.deploy.target == "docker" and self.service:
+            raise ValueError(
+                'a service that runs in Docker is run from an image: docker = "never" needs '
+                "another target"
+            )
         wants_image = self.image.docker is DockerUse.ALWAYS
         if wants_image and self.service and self.deploy.target == "process":
             raise ValueError(

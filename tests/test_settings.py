@@ -86,6 +86,33 @@ def test_wrong_setting_names_its_line_and_cause(text: str, said: str) -> None:
         parse_settings(text, home=HOME)
 
 
+@pytest.mark.parametrize(("docker", "target"), [("always", "process"), ("never", "docker")])
+def test_artefact_that_the_target_cannot_run_is_refused(docker: str, target: str) -> None:
+    text = (
+        f'{SHOP}[repository.service]\ncommand = "serve"\n'
+        f'[repository.deploy]\ntarget = "{target}"\n[repository.image]\ndocker = "{docker}"\n'
+    )
+
+    with pytest.raises(ConfigurationError, match="needs another target"):
+        parse_settings(text, home=HOME)
+
+
+def test_service_in_docker_gets_an_image_and_its_runtime(tmp_path: Path) -> None:
+    from agentci_dagster.adapters.runtimes.choice import Runtimes
+    from agentci_dagster.resources import Resources
+
+    text = (
+        f'{SHOP}[repository.service]\ncommand = "serve"\n[repository.deploy]\ntarget = "docker"\n'
+    )
+
+    resources = Resources(parse_settings(text, home=tmp_path))
+
+    assert isinstance(resources.runtime._runtime, Runtimes)
+    builders = resources.builder._builder
+    assert not builders._needs_bundle("shop")
+    assert builders._use("shop").value == "always"
+
+
 def test_git_addresses_are_left_as_they_are() -> None:
     text = '[[repository]]\nname = "a"\nurl = "git@example.org:a/b.git"\n'
 
