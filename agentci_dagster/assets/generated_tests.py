@@ -10,7 +10,12 @@ import dagster as dg
 
 from agentci_dagster.domain.diff import CommitDiff, CommitKey
 from agentci_dagster.domain.errors import GitError
-from agentci_dagster.domain.generated_tests import Candidate, GeneratedTests
+from agentci_dagster.domain.generated_tests import (
+    Candidate,
+    GeneratedTests,
+    as_files,
+    as_patch,
+)
 from agentci_dagster.domain.generated_tests.need import nothing_to_write
 from agentci_dagster.domain.plain_text import clean_markdown, clean_text
 from agentci_dagster.domain.risk import RiskScore
@@ -82,6 +87,7 @@ def generated_tests(
                 {name: getattr(written.funnel, name) for name in written.funnel.__slots__}
             ),
             "tests": _code("\n\n".join(c.source for c in written.kept)),
+            "patch": _fenced(as_patch(as_files(written)), "diff"),
             "findings": _code("\n\n".join(f.test_source for f in written.findings)),
         },
     )
@@ -291,5 +297,9 @@ def _told(report: TestReport) -> dict[str, dg.MetadataValue | str | int | float]
 
 
 def _code(text: str) -> dg.MetadataValue:
+    return _fenced(text, "python")
+
+
+def _fenced(text: str, language: str) -> dg.MetadataValue:
     fenced = clean_text(text, 8_000).replace("```", "'''")
-    return dg.MetadataValue.md(f"```python\n{fenced}\n```" if text else "none")
+    return dg.MetadataValue.md(f"```{language}\n{fenced}\n```" if text else "none")

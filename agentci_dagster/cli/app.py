@@ -17,6 +17,7 @@ from agentci_dagster.cli import (
     demo,
     doctor,
     down,
+    handover,
     mine,
     model,
     replay,
@@ -54,6 +55,7 @@ app.command("up")(up.up)
 app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("mine")(mine.mine)
+app.command("tests")(handover.hand_over)
 app.command("status")(status.status)
 app.command("why")(why.why)
 app.command("approve")(approve.approve)

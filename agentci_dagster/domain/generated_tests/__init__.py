@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentci_dagster.domain.generated_tests.handover import as_files, as_patch
 from agentci_dagster.domain.generated_tests.rendering import (
     Case,
     Crash,
@@ -28,6 +29,8 @@ __all__ = [
     "Shape",
     "Target",
     "Targets",
+    "as_files",
+    "as_patch",
     "choose_targets",
     "render_finding",
     "render_module",
