@@ -138,6 +138,24 @@ def test_same_content_on_two_branches_has_the_origin_that_blame_comes_to() -> No
     assert origins(ownership, 2, 1) == []
 
 
+def test_parent_that_has_given_the_content_up_is_not_followed() -> None:
+    there, back = b"@@ -1 +1 @@\n-1\n+one\n", b"@@ -1 +1 @@\n-one\n+1\n"
+    ownership = fed(
+        BEGIN,
+        entry(2, 1, 2, there, 1),
+        entry(3, 2, 1, back, 2),
+        entry(4, 1, 2, there, 1),
+        clean_merge(5, 3, 4),
+        entry(6, 2, 7, back, 4),
+        clean_merge(8, 5, 6),
+    )
+
+    assert origins(ownership, 2, 5)[0] == 4
+    assert origins(ownership, 2, 2)[0] == 2
+    # The merge has kept what one of its sides had replaced.
+    assert origins(ownership, 2, 8)[0] == 4
+
+
 def test_contents_that_no_branch_goes_on_from_are_forgotten() -> None:
     line = b"@@ -1 +1 @@\n-x\n+y\n"
     row = [BEGIN, *(entry(n, n - 1, n, line, n - 1) for n in range(2, 40))]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from agentci_dagster.domain.history.ancestry import Visible, seen_from
 from agentci_dagster.domain.history.log import CombinedFile, LogEntry
@@ -118,16 +119,21 @@ class Ownership:
             return next(iter(same.values()), None)
         return same[self._nearest(same, parents)]
 
-    def _nearest(self, numbers: Iterable[int], parents: tuple[int, ...]) -> int:
+    def _nearest(self, same: Mapping[int, _Version], parents: tuple[int, ...]) -> int:
         """The one that blame comes to first: it follows the first parent that has the content."""
-        wanted = set(numbers)
         while True:
-            parent = next(
-                p for p in parents if p in wanted or any(map(self._before(p).shows, wanted))
-            )
-            if parent in wanted:
+            have = (p for p in parents if any(self._has(p, v) for v in same.values()))
+            # Content that came back by a merge counts as replaced; then an ancestor will do.
+            had = (p for p in parents if p in same or any(map(self._before(p).shows, same)))
+            parent = next(chain(have, had))
+            if parent in same:
                 return parent
             parents = self._parents[parent]
+
+    def _has(self, number: int, version: _Version) -> bool:
+        """Whether a commit still has the content: it sees it, and nothing that replaced it."""
+        seen = self._view((number,))
+        return seen.shows(version.number) and not any(map(seen.shows, version.replaced_by))
 
     def _before(self, number: int) -> Visible:
         return self._view(self._parents[number])
@@ -143,8 +149,7 @@ class Ownership:
         for number in self._children_to_come:
             if number < version.number:
                 continue
-            seen = self._view((number,))
-            if seen.shows(version.number) and not any(map(seen.shows, version.replaced_by)):
+            if self._has(number, version):
                 return True
         return False
 
